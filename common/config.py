@@ -25,10 +25,10 @@ class Running(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What `$DAYBOOK_DATA/servers.json` says about the system that `daybook up` runs on this folder; no secrets."""
 
     supervisor: int
-    http_url: str
-    nats_url: str
+    http_url: str = ""
+    nats_url: str = ""
     write_dsn: str = ""
-    read_dsn: str
+    read_dsn: str = ""
     pids: dict[str, int] = {}
 
 
@@ -57,18 +57,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Raises `ConfigError`."""
         env = os.environ if env is None else env
         data = _path(env, "DAYBOOK_DATA", PROJECT / ".daybook")
-        servers = read_running(data) if running else None
+        here = (read_running(data) if running else None) or Running(supervisor=0)
         return cls(
             data=data,
             http_host=_text(env, "DAYBOOK_HTTP_HOST", "127.0.0.1"),
             http_port=_integer(env, "DAYBOOK_HTTP_PORT", 8000, 1, 65535),
-            nats_url=_url(env, "DAYBOOK_NATS_URL", NATS_SCHEMES) or (servers.nats_url if servers else ""),
+            nats_url=_url(env, "DAYBOOK_NATS_URL", NATS_SCHEMES) or here.nats_url,
             nats_port=_integer(env, "DAYBOOK_NATS_PORT", 4222, 1, 65535),
-            default_write_dsn=_url(env, "DAYBOOK_WRITE_DSN", POSTGRES_SCHEMES)
-            or (servers.write_dsn if servers else ""),
+            default_write_dsn=_url(env, "DAYBOOK_WRITE_DSN", POSTGRES_SCHEMES) or here.write_dsn,
             context_dsns=_context_dsns(env),
             own_keys_dsn=_url(env, "DAYBOOK_KEYS_DSN", POSTGRES_SCHEMES),
-            read_dsn=_url(env, "DAYBOOK_READ_DSN", POSTGRES_SCHEMES) or (servers.read_dsn if servers else ""),
+            read_dsn=_url(env, "DAYBOOK_READ_DSN", POSTGRES_SCHEMES) or here.read_dsn,
             principals=_path(env, "DAYBOOK_PRINCIPALS", data / "principals.json"),
             credentials=_path(env, "DAYBOOK_CREDENTIALS", data / "credentials.json"),
             lease_ttl_ms=_integer(env, "DAYBOOK_LEASE_TTL_MS", 3000, 100, 600_000),
@@ -86,7 +85,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.own_keys_dsn or self.default_write_dsn or _absent("DAYBOOK_KEYS_DSN or DAYBOOK_WRITE_DSN")
 
     def password(self, user: str) -> str:
-        """The NATS password of a user, from the credentials file. `ConfigError` when the file or the user is missing."""
+        """The NATS password of a user, from the credentials file. `ConfigError` when file or user is missing."""
         return self._credential("nats", user)
 
     def api_key(self, principal: str) -> str:
