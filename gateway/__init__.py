@@ -1,0 +1,1 @@
+"""The gateway: commands in, queries out, over HTTP; and the command `daybook`, a door of the same kind."""

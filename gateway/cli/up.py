@@ -1,0 +1,147 @@
+"""`daybook up`: the whole system on one machine, supervised, until Ctrl-C."""
+
+import asyncio
+import os
+import pkgutil
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+
+import click
+import httpx
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from common.config import PROJECT, Running, Settings
+from common.principals import Credentials, ensure_principals
+from common.servers.embedded import child_environment, start_servers
+from common.servers.files import CannotStart, data_folder, forget_running, require_free_port, write_running
+from common.servers.supervise import Child, Supervisor, at_once
+
+SHOWN = ("storefront", "operator")
+
+
+def context_names() -> list[str]:
+    """The contexts there are: the packages in `contexts`, by name."""
+    return sorted(found.name for found in pkgutil.iter_modules([str(PROJECT / "contexts")]) if found.ispkg)
+
+
+@click.command()
+@click.option("--play", default=0, type=click.IntRange(min=0), metavar="N", help="Then play the first N real baskets.")
+def up(play: int) -> None:
+    """Start everything on this machine and stay until Ctrl-C.
+
+    Two Postgres servers and a nats-server run from the data folder, unless DAYBOOK_NATS_URL, DAYBOOK_WRITE_DSN or
+    DAYBOOK_READ_DSN name others; then the gateway, one process for each context, and the projectors.
+    """
+    settings = Settings.from_env(running=False)
+    with data_folder(settings.data):
+        asyncio.run(_until_stopped(settings, play, Console()))
+
+
+async def _until_stopped(settings: Settings, play: int, console: Console) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    system = _System(settings, console)
+    work = asyncio.create_task(system.run(play))
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((work, stopped), return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            _reraise(work)
+            await stopped
+        console.print("\nStopping ...")
+    finally:
+        for task in (work, stopped):
+            task.cancel()
+        await asyncio.gather(work, stopped, return_exceptions=True)
+        await system.supervisor.stop()
+        forget_running(settings.data)
+    console.print("Stopped.")
+
+
+def _reraise(work: asyncio.Task[None]) -> None:
+    """Raise what went wrong; several servers that cannot start are one trouble to the reader, the first."""
+    try:
+        work.result()
+    except* CannotStart as group:
+        raise group.exceptions[0] from None
+
+
+class _System:
+    """What one `daybook up` runs."""
+
+    def __init__(self, settings: Settings, console: Console) -> None:
+        self.settings, self.console = settings, console
+        self.supervisor = Supervisor(settings.data / "logs", self._say, self._changed)
+
+    async def run(self, play: int) -> None:
+        from common.provision import nats_users, provision
+
+        begun, contexts = time.monotonic(), context_names()
+        require_free_port(self.settings.http_host, self.settings.http_port, "DAYBOOK_HTTP_PORT")
+        credentials = ensure_principals(self.settings, contexts)
+        users = nats_users(self.settings, credentials)
+        self.settings = await start_servers(self.supervisor, self.settings, users, contexts)
+        await provision(self.settings)
+        self.console.print(_welcome(self.settings, credentials))
+        for child in self._parts(contexts):
+            await self.supervisor.start(child)
+        self._changed()
+        self.console.print(f"Ready after {time.monotonic() - begun:.1f} s. Ctrl-C stops everything.")
+        if play:
+            from gateway.cli.replay import play as play_baskets
+
+            await play_baskets(self.settings, baskets=play, via="http", console=self.console)
+
+    def _parts(self, contexts: list[str]) -> list[Child]:
+        env = os.environ | child_environment(self.settings) | {"PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1"}
+
+        def part(name: str, *words: str, ready: Callable[[], Awaitable[bool]] = at_once) -> Child:
+            return Child(name, [sys.executable, "-m", *words], env=env, ready=ready)
+
+        workers = [part(f"context-{name}", "contexts", name) for name in contexts]
+        return [*workers, part("projectors", "projectors"), part("gateway", "gateway", ready=self._answers)]
+
+    async def _answers(self) -> bool:
+        async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
+            try:
+                return (await client.get(f"{http_url(self.settings)}/readyz")).status_code == 200
+            except httpx.TransportError:
+                return False
+
+    def _say(self, line: str) -> None:
+        self.console.print(f"{time.strftime('%H:%M:%S')} {line}", style="yellow", highlight=False, markup=False)
+
+    def _changed(self) -> None:
+        running = Running(
+            supervisor=os.getpid(),
+            http_url=http_url(self.settings),
+            nats_url=self.settings.nats_url,
+            write_dsn=self.settings.default_write_dsn,
+            read_dsn=self.settings.read_dsn,
+            pids=dict(self.supervisor.pids),
+        )
+        write_running(self.settings.data, running)
+
+
+def http_url(settings: Settings) -> str:
+    """Where the gateway is reached from this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.http_host, settings.http_host)
+    return f"http://{host}:{settings.http_port}"
+
+
+def _welcome(settings: Settings, credentials: Credentials) -> Panel:
+    table = Table.grid(padding=(0, 2))
+    table.add_row("HTTP", f"{http_url(settings)}  (pages of the API: {http_url(settings)}/docs)")
+    table.add_row("NATS", settings.nats_url)
+    table.add_row("data", f"{settings.data}  (logs: {settings.data / 'logs'})")
+    for name in SHOWN:
+        if name in credentials.api_keys:
+            table.add_row("", "")
+            table.add_row(f"[bold]{name}[/]", f"API key        {credentials.api_keys[name]}")
+            table.add_row("", f"NATS password  {credentials.nats[name]}")
+    return Panel(table, title="Daybook", expand=False)
