@@ -1,0 +1,11 @@
+"""order: what a customer asked for, and how far that has come.
+
+Aggregate: one order, stream = order id.
+
+Invariants: an order is placed once, and what was placed never changes; each line is of another SKU and has an amount
+that the price list decided, or that a trusted channel stated; a cancelled order stays cancelled.
+
+The boundary is one order because no rule looks at two: a shop's busiest minute is a thousand orders that need not wait
+for each other. What an order needs of the world outside (prices) it holds as a copy of its own, the price list, which
+may be seconds old. A shopper who states the price she saw is told when the list says another.
+"""

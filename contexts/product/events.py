@@ -1,0 +1,38 @@
+"""What happened to a product. Each event carries the whole row after it, so the last one says all.
+
+WARNING: these names and fields are stored for ever. Add fields with defaults; never rename, retype or reuse one.
+Fields have no limits here: limits are rules for what is asked, and what was recorded once must always be readable.
+"""
+
+from msgspec import Struct
+
+from common.messages import Event
+
+
+class Product(Struct, frozen=True, kw_only=True):
+    """A product as it stands. `price` is in minor units of `currency`."""
+
+    product_id: str
+    sku: str
+    name: str
+    department: str
+    price: int
+    currency: str
+    description: str
+    discontinued: bool
+
+
+class ProductAdded(Event):
+    product: Product
+
+
+class PriceChanged(Event):
+    product: Product
+
+
+class ProductDescribed(Event):
+    product: Product
+
+
+class ProductDiscontinued(Event):
+    product: Product
