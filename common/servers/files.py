@@ -26,7 +26,7 @@ def data_folder(data: Path) -> Iterator[None]:
         data.mkdir(parents=True, exist_ok=True)
         lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        reason = f"no right to use the data folder {data} ({error.strerror})"
+        reason = f"the data folder {data} cannot be used: {error.strerror}"
         raise CannotStart(f"{reason}; choose another with DAYBOOK_DATA") from None
     try:
         try:

@@ -20,12 +20,17 @@ from common.servers.embedded import child_environment, start_servers
 from common.servers.files import CannotStart, data_folder, forget_running, require_free_port, write_running
 from common.servers.supervise import Child, Supervisor, at_once
 
+DOCS = "/docs"
 SHOWN = ("storefront", "operator")
 
 
 def context_names() -> list[str]:
     """The contexts there are: the packages in `contexts`, by name."""
-    return sorted(found.name for found in pkgutil.iter_modules([str(PROJECT / "contexts")]) if found.ispkg)
+    return sorted(
+        found.name
+        for found in pkgutil.iter_modules([str(PROJECT / "contexts")])
+        if found.ispkg and found.name[0] != "_"
+    )
 
 
 @click.command()
@@ -136,7 +141,8 @@ def http_url(settings: Settings) -> str:
 
 def _welcome(settings: Settings, credentials: Credentials) -> Panel:
     table = Table.grid(padding=(0, 2))
-    table.add_row("HTTP", f"{http_url(settings)}  (pages of the API: {http_url(settings)}/docs)")
+    table.add_row("HTTP", f"{http_url(settings)}")
+    table.add_row("API pages", f"{http_url(settings)}{DOCS}")
     table.add_row("NATS", settings.nats_url)
     table.add_row("data", f"{settings.data}  (logs: {settings.data / 'logs'})")
     for name in SHOWN:

@@ -1,0 +1,48 @@
+"""Fixtures that start real servers, once a run or once a module."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from common.config import Settings
+from tests.servers import Servers, System, running_servers, running_system, temporary_data
+
+
+@pytest.fixture
+def data() -> Iterator[Path]:
+    """A place for a data folder, for one test."""
+    with temporary_data() as folder:
+        yield folder
+
+
+@pytest_asyncio.fixture(scope="session")
+async def servers() -> AsyncIterator[Servers]:
+    """nats-server and two Postgres, one of each for the whole run, empty: without schemas and streams."""
+    with temporary_data() as folder:
+        async with running_servers(folder) as found:
+            yield found
+
+
+@pytest.fixture(scope="session")
+def settings(servers: Servers) -> Settings:
+    """How to reach the run's servers."""
+    return servers.settings
+
+
+@pytest_asyncio.fixture(scope="session")
+async def provisioned(settings: Settings) -> Settings:
+    """The run's servers with the schemas, streams and buckets of the system."""
+    from common.provision import provision
+
+    await provision(settings)
+    return settings
+
+
+@pytest_asyncio.fixture(scope="module")
+async def system() -> AsyncIterator[System]:
+    """A whole system for one module, as `daybook up` runs it, on a folder and ports of its own."""
+    with temporary_data() as folder:
+        async with running_system(folder) as found:
+            yield found
