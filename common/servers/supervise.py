@@ -85,7 +85,7 @@ class _Kept:
                 raise CannotStart(
                     f"{self.child.name} does not start: {self.trouble or _last_line(self.log)} (log: {self.log})"
                 )
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
 
     async def stop(self) -> None:
         self.stopping = True

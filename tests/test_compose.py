@@ -1,0 +1,64 @@
+"""compose.yaml and the Dockerfile, checked without an engine: they parse and name only what exists."""
+
+import re
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+import yaml
+
+from common.config import PROJECT
+from gateway.cli import COMMANDS
+
+COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "compose.yaml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = sorted(name for name, service in SERVICES.items() if service["image"] == "daybook")
+
+
+def test_every_part_is_a_service() -> None:
+    assert set(OURS) == {"prepare", "init", "gateway", "contexts", "projectors"}
+    assert set(SERVICES) - set(OURS) == {"nats", "postgres-write", "postgres-read"}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_each_command_exists(name: str) -> None:
+    python, flag, module, *words = SERVICES[name]["command"]
+    assert (python, flag) == ("python", "-m")
+    assert find_spec(f"{module}.__main__") is not None
+    if module == "gateway.cli":
+        assert words[0] in COMMANDS
+
+
+@pytest.mark.parametrize("name", [name for name in SERVICES if name not in OURS] + ["gateway"])
+def test_servers_and_gateway_have_health_checks(name: str) -> None:
+    assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
+
+
+def test_each_volume_and_each_dependency_is_declared() -> None:
+    for service in SERVICES.values():
+        assert {volume.split(":")[0] for volume in service.get("volumes", [])} <= set(COMPOSE["volumes"])
+        for other, need in service.get("depends_on", {}).items():
+            assert other in SERVICES
+            healthy = need["condition"] == "service_healthy"
+            assert ("healthcheck" in SERVICES[other]) if healthy else SERVICES[other]["restart"] == "no"
+
+
+def test_durability_is_on_where_it_must_be() -> None:
+    assert {"-cfsync=on", "-csynchronous_commit=on"} <= set(SERVICES["postgres-write"]["command"])
+    assert {"-cfsync=on", "-csynchronous_commit=off"} <= set(SERVICES["postgres-read"]["command"])
+    assert SERVICES["nats"]["command"] == ["--config", SERVICES["prepare"]["command"][-1]]
+
+
+def test_every_variable_is_one_that_the_settings_read() -> None:
+    known = (PROJECT / "common" / "config.py").read_text()
+    for name in OURS:
+        for variable in SERVICES[name]["environment"]:
+            assert variable == "PGPASSWORD" or f'"{variable}"' in known
+
+
+def test_the_image_copies_what_exists_and_does_not_run_as_root() -> None:
+    text = (PROJECT / "Dockerfile").read_text()
+    for source in re.findall(r"^COPY (\S+)", text, re.MULTILINE):
+        assert (PROJECT / source).exists(), source
+    assert re.search(r"^USER (?!root)", text, re.MULTILINE)
+    assert "--require-hashes --no-deps" in text

@@ -1,0 +1,82 @@
+"""Principals are made once, known by the hash of their key, and named so that none passes for a part of ours."""
+
+import stat
+from pathlib import Path
+
+import bcrypt
+import msgspec
+import pytest
+
+from common.config import ConfigError, Settings
+from common.principals import Entry, Principal, ensure_principals, load_principals
+
+CONTEXTS = ["order", "product"]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Settings:
+    return Settings.from_env({"DAYBOOK_DATA": str(tmp_path)})
+
+
+def test_the_first_start_makes_principals_with_keys_and_passwords(place: Settings) -> None:
+    made = ensure_principals(place, CONTEXTS)
+    registry = load_principals(place.principals, CONTEXTS)
+    assert registry.authenticate(made.api_keys["operator"]) == Principal(
+        "operator", frozenset({"operator", "catalogue", "watch"})
+    )
+    assert registry.named("replay") == Principal("replay", frozenset({"storefront", "trusted-channel"}))
+    assert {"gateway", "answers", "projectors", "admin", "context-order", "context-product"} <= made.nats.keys()
+    entry = next(entry for entry in registry.entries if entry.name == "storefront")
+    assert bcrypt.checkpw(made.nats["storefront"].encode(), entry.nats_bcrypt.encode())
+
+
+def test_no_other_key_is_anyones(place: Settings) -> None:
+    made = ensure_principals(place, CONTEXTS)
+    registry = load_principals(place.principals, CONTEXTS)
+    for key in ("", "wrong", made.api_keys["operator"] + "x", made.nats["operator"], "\ud800"):
+        assert registry.authenticate(key) is None
+
+
+def test_a_context_is_the_principal_of_its_own_reactions(place: Settings) -> None:
+    ensure_principals(place, CONTEXTS)
+    registry = load_principals(place.principals, CONTEXTS)
+    assert registry.named("order") == Principal("order", frozenset({"reaction"}))
+    assert registry.named("nobody") is None
+
+
+def test_the_registry_holds_no_secret_and_both_files_are_private(place: Settings) -> None:
+    made = ensure_principals(place, CONTEXTS)
+    text = place.principals.read_text()
+    assert not any(secret in text for secret in [*made.api_keys.values(), *made.nats.values()])
+    for file in (place.principals, place.credentials):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_second_start_changes_nothing_and_a_new_context_gets_a_password(place: Settings) -> None:
+    first = ensure_principals(place, CONTEXTS)
+    assert ensure_principals(place, CONTEXTS) == first
+    later = ensure_principals(place, [*CONTEXTS, "stock"])
+    assert later.nats.pop("context-stock")
+    assert later == first
+
+
+@pytest.mark.parametrize("name", ["order", "gateway", "admin", "context-order", "a.b", "*", ">", "", "x" * 65, "a\n"])
+def test_a_name_that_is_reserved_or_no_token_is_refused(place: Settings, name: str) -> None:
+    place.principals.write_bytes(msgspec.json.encode([Entry(name, [], "0", "0")]))
+    with pytest.raises(ConfigError, match="DAYBOOK_PRINCIPALS"):
+        load_principals(place.principals, CONTEXTS)
+
+
+def test_a_registry_that_cannot_be_used_is_named(place: Settings) -> None:
+    with pytest.raises(ConfigError, match=r"DAYBOOK_PRINCIPALS: .* cannot be read"):
+        load_principals(place.principals, CONTEXTS)
+    place.principals.write_text('[{"name": 1}]')
+    with pytest.raises(ConfigError, match=r"DAYBOOK_PRINCIPALS: .* is not a list of principals"):
+        load_principals(place.principals, CONTEXTS)
+    twice = [Entry("shop", [], "0", "0"), Entry("shop", [], "1", "1")]
+    place.principals.write_bytes(msgspec.json.encode(twice))
+    with pytest.raises(ConfigError, match="'shop' is there twice"):
+        load_principals(place.principals, CONTEXTS)
+    place.credentials.write_text("{")
+    with pytest.raises(ConfigError, match="DAYBOOK_CREDENTIALS"):
+        ensure_principals(place, CONTEXTS)
