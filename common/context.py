@@ -1,0 +1,104 @@
+"""What a bounded context declares of itself in its `wiring`, and what its rules are told."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+
+from common.messages import Command, Event
+from common.readmodel import ReadModel
+
+
+class Known(Struct, frozen=True):
+    """What rules may not fetch for themselves: when and by whom it was asked, and the reference data they named."""
+
+    at: datetime
+    principal: str
+    roles: frozenset[str]
+    reference: Mapping[str, Any] = {}
+
+
+class Claim(Struct, frozen=True, order=True):
+    """A value that one stream at most may hold, such as an e-mail. Values are compared case-folded."""
+
+    kind: str
+    value: str
+
+    def normalised(self) -> "Claim":
+        return Claim(self.kind, self.value.casefold())
+
+
+class Reference(Struct, frozen=True):
+    """Reference data kept in the context's own schema from another context's events: which rows a command needs."""
+
+    model: ReadModel
+    needs: Callable[[Any], Iterable[str]]
+
+
+def no_claims(state: Any) -> frozenset[Claim]:
+    return frozenset()
+
+
+def claims_nothing(command: Any) -> Iterable[Claim]:
+    return ()
+
+
+class Context(Struct, frozen=True, kw_only=True):
+    """One bounded context: its vocabulary and its rules.
+
+    `decide(command, state, known) -> events` may raise `Rejected`; `evolve(state, event) -> state` never fails.
+    `claims(state)` names what a stream holds for itself alone: taken and freed as the state changes; a command's new
+    claims must be among `may_claim(command)`, which are loaded beforehand. `claimed` is the code of a lost claim.
+    `row` is the type of the state of a CRUD context: then only the last state of each stream is kept and loaded.
+    """
+
+    name: str
+    commands: tuple[type[Command], ...]
+    events: tuple[type[Event], ...]
+    initial: Any
+    decide: Callable[[Any, Any, Known], Sequence[Event]]
+    evolve: Callable[[Any, Any], Any]
+    claims: Callable[[Any], frozenset[Claim]] = no_claims
+    may_claim: Callable[[Any], Iterable[Claim]] = claims_nothing
+    claimed: str = "already-taken"
+    reference: Reference | None = None
+    row: type[Struct] | None = None
+
+
+def crud(
+    *,
+    name: str,
+    row: type[Struct],
+    apply: Callable[[Any, Any], Any],
+    records: Mapping[type[Command], type[Event]],
+    claims: Callable[[Any], frozenset[Claim]] = no_claims,
+    may_claim: Callable[[Any], Iterable[Claim]] = claims_nothing,
+    claimed: str = "already-taken",
+) -> Context:
+    """A context without a decider: each command is applied to the row, and its event carries the whole row after it.
+
+    Every event type has exactly one field, the row. An unchanged row records nothing.
+    """
+
+    def decide(command: Any, state: Any, known: Known) -> Sequence[Event]:
+        after = apply(command, state)
+        return [] if after == state else [records[type(command)](after)]
+
+    events = tuple(records.values())
+
+    def evolve(state: Any, event: Any) -> Any:
+        return getattr(event, event.__struct_fields__[0]) if isinstance(event, events) else state
+
+    return Context(
+        name=name,
+        commands=tuple(records),
+        events=events,
+        initial=None,
+        decide=decide,
+        evolve=evolve,
+        claims=lambda state: claims(state) if state is not None else frozenset(),
+        may_claim=may_claim,
+        claimed=claimed,
+        row=row,
+    )

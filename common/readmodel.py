@@ -1,0 +1,27 @@
+"""What a read model declares: its rows, which events it follows and how they change it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from common.messages import Event
+
+Key = tuple[Any, ...]
+
+
+class ReadModel(Struct, frozen=True, kw_only=True):
+    """A fold into a table.
+
+    `keys(stream, event)` names the rows that an event touches; `apply(row, stream, event)` gives the row after it, or
+    None for no row. Both are pure. The table has one column for each field of `row`, the key columns first named in
+    `key`, and for each context followed the position that the row reflects. `indexes` are SQL column lists.
+    """
+
+    name: str
+    row: type[Struct]
+    key: tuple[str, ...]
+    follows: Mapping[str, tuple[type[Event], ...]]
+    keys: Callable[[str, Any], Iterable[Key]]
+    apply: Callable[[Any, str, Any], Any]
+    indexes: tuple[str, ...] = ()

@@ -1,0 +1,78 @@
+"""What surrounds a message: an event as it was recorded, a command's receipt, and the ids derived from them."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID, uuid5
+
+import msgspec
+from msgspec import Raw, Struct
+
+NAMESPACE = UUID("5b0f9c4e-7d0a-5c3e-9a51-0d6b5d1f4a77")
+VERSION = "1"
+
+# Message headers. VERSION_HEADER is mandatory: a server's own acknowledgement, steered by a forged reply subject
+# into one of our streams, never carries it.
+VERSION_HEADER = "Daybook-Version"
+COMMAND_ID_HEADER = "Daybook-Command-Id"
+CORRELATION_HEADER = "Daybook-Correlation-Id"
+CAUSATION_HEADER = "Daybook-Causation-Id"
+EXPECTED_VERSION_HEADER = "Daybook-Expected-Version"
+POSITION_HEADER = "Daybook-Position"
+INCARNATION_HEADER = "Daybook-Incarnation"
+
+State = Literal["undecided", "accepted", "rejected", "parked"]
+
+
+class Recorded(Struct, frozen=True, kw_only=True):
+    """An event and its place in the record; also its form on the bus. Position is contiguous within the context."""
+
+    context: str
+    incarnation: str
+    position: int
+    stream: str
+    version: int
+    type: str
+    data: Raw
+    n: int
+    command_id: str
+    principal: str
+    correlation_id: str
+    causation_id: str
+    accepted_at: datetime
+    recorded_at: datetime
+
+    @property
+    def id(self) -> str:
+        """The same for ever, also after a restore has used its position again."""
+        return derived_id(self.principal, self.context, self.command_id, str(self.n))
+
+
+class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The lasting answer to a command. `version` and `position` are those of its last event or of what it found."""
+
+    context: str
+    command_id: str
+    principal: str
+    state: State
+    type: str = ""
+    key: str = ""
+    version: int = 0
+    position: int = 0
+    events: int = 0
+    code: str = ""
+    message: str = ""
+    detail: dict[str, Any] = {}
+    accepted_at: datetime | None = None
+    recorded_at: datetime | None = None
+    correlation_id: str = ""
+    hash: str = ""
+
+
+def derived_id(*parts: str) -> str:
+    """A UUID that is the same for the same parts (RFC 9562, version 5). The separator cannot occur in a part."""
+    return str(uuid5(NAMESPACE, "\n".join(parts)))
+
+
+recorded_encoder = msgspec.json.Encoder()
+recorded_decoder = msgspec.json.Decoder(Recorded)
+receipt_decoder = msgspec.json.Decoder(Receipt)

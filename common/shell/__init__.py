@@ -1,0 +1,1 @@
+"""What runs a context: worker, leases, relay, projections and answers; generic, one for all contexts."""

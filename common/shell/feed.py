@@ -1,0 +1,98 @@
+"""The feed: hands a worker the commands of its partitions, from the place where each was left (protocol P2)."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import nats.errors
+from nats.aio.client import Client
+
+from common.bus.api import ApiError, ask_jetstream
+from common.bus.pull import Puller
+from common.shell.admission import Stored
+from common.shell.lease import LeaseKeeper
+from common.shell.worker import Worker
+from common.store.append import LeaseLost
+from common.subjects import PARTITIONS, STRAY, parse_work
+
+log = logging.getLogger(__name__)
+
+STREAM = "COMMANDS"
+PURGE_EVERY_S = 5.0
+
+
+def partitions() -> tuple[str, ...]:
+    """The leases under which commands are settled: one for each partition, one for strays."""
+    return (*(str(p) for p in range(PARTITIONS)), STRAY)
+
+
+def filters(context: str, held: Sequence[str]) -> list[str]:
+    """What a consumer over these partitions filters by; all of them together need but one subject."""
+    numbered = [name for name in held if name != STRAY]
+    work = [f"work.{context}.>"] if len(numbered) == PARTITIONS else [f"work.{context}.{p}.>" for p in numbered]
+    return work + ([f"command.*.{context}.>"] if STRAY in held else [])
+
+
+class Feed:
+    """Feeds one worker. `done` is the last settled sequence by partition, as the leases had it and as it went on."""
+
+    def __init__(self, nc: Client, context: str, worker: Worker, leases: LeaseKeeper, batch: int) -> None:
+        self._nc, self._context, self._worker, self._leases, self._batch = nc, context, worker, leases, batch
+        self._names = partitions()
+        self._careful = 0
+        self._purged: dict[str, int] = {}
+        self.done: dict[str, int] = {}
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._leases.wait_until_held(*self._names)
+            try:
+                await self._run_held()
+            except LeaseLost as lost:
+                log.warning("%s: another worker holds %s by now", self._context, lost)
+                await self._leases.lost()
+
+    async def _run_held(self) -> None:
+        """Feeds until the set of partitions changes."""
+        generation = self._leases.generation
+        held = [name for name in self._names if name in self._leases.held]
+        self._worker.forget()
+        self.done = {name: self._leases.held[name].done for name in held}
+        if self._leases.unclean:
+            # The worker before died with a batch in hand. If a command killed it, that one must not kill us for ever.
+            self._leases.unclean, self._careful = False, self._batch
+        puller = Puller(self._nc, STREAM, filters(self._context, held), min(self.done.values()) + 1, batch=self._batch)
+        try:
+            while self._leases.generation == generation:
+                await self._settle(await puller.take(self._batch, timeout=1.0))
+        finally:
+            await puller.close()
+
+    async def _settle(self, messages: Sequence[Stored]) -> None:
+        fresh = [m for m in messages if m.sequence > self.done.get(parse_work(m.subject).partition, m.sequence)]
+        careful, rest = fresh[: self._careful], fresh[self._careful :]
+        for message in careful:
+            await self._worker.settle_carefully(message)
+            self._careful -= 1
+        if rest:
+            await self._worker.settle(rest)
+        for message in fresh:
+            self.done[parse_work(message.subject).partition] = message.sequence
+
+    async def purge(self) -> None:
+        """Until cancelled: removes settled commands, so that the stream holds the undecided ones (protocol P9)."""
+        while True:
+            await asyncio.sleep(PURGE_EVERY_S)
+            for name, done in list(self.done.items()):
+                if done > self._purged.get(name, 0) and name in self._leases.held:
+                    await self._purge(name, done)
+
+    async def _purge(self, name: str, done: int) -> None:
+        subject = f"command.*.{self._context}.>" if name == STRAY else f"work.{self._context}.{name}.>"
+        try:
+            await ask_jetstream(self._nc, f"STREAM.PURGE.{STREAM}", {"filter": subject, "seq": done + 1})
+        except (ApiError, nats.errors.Error) as error:
+            log.warning("settled commands of %s %s stay for now: %s", self._context, name, error)
+        else:
+            self._purged[name] = done

@@ -1,0 +1,44 @@
+"""Waiting out a database that is away: growing delays with jitter, for ever, shown while it lasts."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import asyncpg
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+COMMAND_FAULTS = ("22", "23", "54")
+"""Classes of SQLSTATE that are a command's fault. All others are the server's state, and pass (protocol P3)."""
+SHORTEST_S, LONGEST_S = 0.05, 3.0
+
+
+def is_command_fault(error: Exception) -> bool:
+    return isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "")[:2] in COMMAND_FAULTS
+
+
+async def patiently(work: Callable[[], Awaitable[Result]], on_error: Callable[[str], None]) -> Result:
+    """The result of `work`, asked again while the server cannot give one. `on_error` gets each error, then "".
+
+    Raises what is a command's fault, and everything that does not come from the database or the network.
+    """
+    delay = SHORTEST_S
+    while True:
+        try:
+            result = await work()
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            if is_command_fault(error):
+                raise
+            log.warning(
+                "the database does not answer, asked again in %.2f s: %s: %s", delay, type(error).__name__, error
+            )
+            on_error(f"{type(error).__name__}: {error}")
+            await asyncio.sleep(delay * random.uniform(0.7, 1.3))
+            delay = min(delay * 2, LONGEST_S)
+        else:
+            on_error("")
+            return result

@@ -1,0 +1,1 @@
+"""The event store in Postgres: schema, append, leases, loading and reading."""

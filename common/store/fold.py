@@ -1,0 +1,126 @@
+"""A read model is a fold of events into rows. The same fold serves live projection and the comparison with it."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+
+from common.codec import EventCodec
+from common.messages import Event
+from common.readmodel import Key, ReadModel
+from common.recorded import Recorded
+from common.store.read_tables import Kept, Table
+from common.store.reader import EventReader
+
+PAGE = 512
+
+
+class Happened(Struct, frozen=True):
+    """A recorded event, decoded once for all models. `sequence` is its place in EVENTS, 0 when it came from the store.
+
+    `event` is None when nobody follows its type.
+    """
+
+    position: int
+    incarnation: str
+    stream: str
+    version: int
+    recorded_at: datetime
+    event: "Event | Undecodable | None"
+    sequence: int = 0
+
+
+class Undecodable(Exception):
+    """The data of an event that the code does not understand. Whoever follows its type stops; the others go on."""
+
+    def __init__(self, type_name: str, reason: Exception) -> None:
+        super().__init__(f"{type_name}: {reason}")
+        self.type = type_name
+
+
+class WrongRow(Exception):
+    """A model's `apply` gave a row under another key than `keys` had named."""
+
+
+def followed(models: Iterable[ReadModel], context: str) -> EventCodec:
+    """Decodes what any of the models follows in a context."""
+    return EventCodec(tuple({event for model in models for event in model.follows.get(context, ())}))
+
+
+def decoded(codec: EventCodec, recorded: Recorded, sequence: int = 0) -> Happened:
+    event: Event | Undecodable | None
+    try:
+        event = codec.decode(recorded.type, bytes(recorded.data))
+    except Exception as error:
+        event = Undecodable(recorded.type, error)
+    return Happened(
+        recorded.position,
+        recorded.incarnation,
+        recorded.stream,
+        recorded.version,
+        recorded.recorded_at,
+        event,
+        sequence,
+    )
+
+
+def touched(model: ReadModel, context: str, happened: Iterable[Happened]) -> list[tuple[Key, Happened]]:
+    """Which rows change by which events, in order. Raises what the model's `keys` raises, and `Undecodable`."""
+    types = model.follows[context]
+    found: list[tuple[Key, Happened]] = []
+    for each in happened:
+        if isinstance(each.event, types):
+            found += [(tuple(key), each) for key in model.keys(each.stream, each.event)]
+        elif isinstance(each.event, Undecodable) and any(each.event.type == kind.__name__ for kind in types):
+            raise each.event
+    return found
+
+
+def fold(
+    table: Table, context: str, touches: Iterable[tuple[Key, Happened]], rows: dict[Key, Kept | None]
+) -> dict[Key, Kept | None]:
+    """Applies events to the rows they touch, in order, in place. Raises what the model's `apply` raises."""
+    apply = table.model.apply
+    for key, each in touches:
+        kept = rows.get(key)
+        row = apply(kept.row if kept else None, each.stream, each.event)
+        if row is None:
+            rows[key] = None
+            continue
+        if table.key(row) != key:
+            raise WrongRow(f"{table.model.name}: keys named {key}, apply gave {table.key(row)}")
+        positions = kept.positions if kept else {}
+        positions[context] = each.position
+        rows[key] = Kept(row, positions, each.version)
+    return rows
+
+
+async def fresh_fold(table: Table, readers: Mapping[str, EventReader]) -> dict[Key, Kept]:
+    """All rows, folded from the very first event of every context that the model follows."""
+    rows: dict[Key, Kept | None] = {}
+    for context in table.contexts:
+        codec, after = followed([table.model], context), 0
+        while page := await readers[context].page(after, PAGE):
+            fold(table, context, touched(table.model, context, [decoded(codec, each) for each in page]), rows)
+            after = page[-1].position
+    return {key: kept for key, kept in rows.items() if kept is not None}
+
+
+async def equal_to_fresh_fold(
+    pool: Any, model: ReadModel, readers: Mapping[str, EventReader], schema: str = "read"
+) -> list[str]:
+    """The differences between the table and a fresh fold, one line each; none when they are equal."""
+    table = Table(model, schema)
+    wanted = await fresh_fold(table, readers)
+    kept = [table.kept(record) for record in await pool.fetch(table.select)]
+    found = {table.key(each.row): each for each in kept}
+    for each in (*wanted.values(), *kept):
+        each.positions = {context: each.positions.get(context, 0) for context in table.contexts}
+        each.version = each.version if len(table.contexts) == 1 else 0
+    keys = sorted(found.keys() | wanted.keys(), key=repr)
+    return [
+        f"{model.name} {key}: table {found.get(key)}, fold {wanted.get(key)}"
+        for key in keys
+        if found.get(key) != wanted.get(key)
+    ]

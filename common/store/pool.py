@@ -1,0 +1,42 @@
+"""Connections to Postgres under one of our three roles."""
+
+from typing import Any, Literal
+
+import asyncpg
+
+Role = Literal["owner", "writer", "reader"]
+
+COMMAND_TIMEOUT_S = 15.0
+
+
+async def open_pool(dsn: str, role: Role, size: int = 4) -> "asyncpg.Pool[Any]":
+    """A pool whose connections have taken on the role. Raises asyncpg's and OS errors when the server is away.
+
+    The writer's transactions end after 10 s: one that is stopped while it holds a context's head stops the context.
+    """
+    return await asyncpg.create_pool(
+        dsn,
+        min_size=1,
+        max_size=size,
+        command_timeout=COMMAND_TIMEOUT_S,
+        timeout=5,
+        init=role_taker(role),
+        reset=nothing,
+        server_settings={
+            "application_name": f"daybook {role}",
+            "transaction_timeout": "10s",
+            "idle_in_transaction_session_timeout": "10s",
+            "jit": "off",
+        },
+    )
+
+
+def role_taker(role: Role) -> Any:
+    async def take_role(connection: Any) -> None:
+        await connection.execute(f"SET ROLE daybook_{role}")
+
+    return take_role
+
+
+async def nothing(connection: Any) -> None:
+    """Instead of asyncpg's reset, which costs a round trip each time and drops the role. We leave nothing behind."""

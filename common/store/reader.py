@@ -1,0 +1,104 @@
+"""Reading a context's record: by position, by stream, by receipt; always in short transactions (protocol P8)."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from common.recorded import Receipt, Recorded
+
+
+class Head(Struct, frozen=True):
+    """Where the record ends."""
+
+    position: int
+    incarnation: str
+    at: datetime | None
+
+
+class Lag(Struct, frozen=True):
+    """How far a reader is behind: events, and milliseconds since the oldest of them was recorded (0 when none)."""
+
+    events: int
+    ms: float
+
+
+EVENT_COLUMNS = (
+    "position, stream, version, type, data, n, command_id, principal, correlation_id, causation_id,"
+    " accepted_at, recorded_at"
+)
+
+
+class EventReader:
+    """The SELECT-only door out of one context's store."""
+
+    def __init__(self, pool: Any, context: str) -> None:
+        self._pool = pool
+        self.context = context
+        self._schema = f'"{context}"'
+
+    async def head(self) -> Head:
+        row = await self._pool.fetchrow(
+            f"SELECT position, incarnation, nullif(recorded_at, '-infinity') FROM {self._schema}.head"
+        )
+        return Head(*row)
+
+    async def page(self, after: int, limit: int) -> list[Recorded]:
+        """Events after a position, in position order and without a gap."""
+        return await self._events("position > $1 ORDER BY position LIMIT $2", after, limit)
+
+    async def stream(self, stream: str, after_version: int, limit: int) -> list[Recorded]:
+        """One stream's events after a version, in order."""
+        return await self._events(
+            "stream = $1 AND version > $2 ORDER BY version LIMIT $3", stream, after_version, limit
+        )
+
+    async def _events(self, condition: str, *values: Any) -> list[Recorded]:
+        rows = await self._pool.fetch(
+            f"SELECT (SELECT incarnation FROM {self._schema}.head), {EVENT_COLUMNS}"
+            f" FROM {self._schema}.events WHERE {condition}",
+            *values,
+        )
+        return [recorded(self.context, row) for row in rows]
+
+    async def receipts(self, principal: str, ids: Sequence[str]) -> dict[str, Receipt]:
+        """The receipts that exist among the ids, by id."""
+        rows = await self._pool.fetch(
+            f"SELECT {RECEIPT_COLUMNS} FROM {self._schema}.receipts WHERE principal = $1 AND command_id = ANY($2)",
+            principal,
+            list(ids),
+        )
+        return {row["command_id"]: receipt(self.context, row) for row in rows}
+
+    async def lag(self, positions: Sequence[int]) -> list[Lag]:
+        """The lag behind each position, by this database's clock alone (protocol P11)."""
+        rows = await self._pool.fetch(
+            f"""SELECT greatest(head.position - seen.position, 0),
+                coalesce(extract(epoch FROM clock_timestamp() - next.recorded_at) * 1000, 0)::float8
+            FROM {self._schema}.head, unnest($1::bigint[]) WITH ORDINALITY AS seen(position, ord)
+            LEFT JOIN {self._schema}.events AS next ON next.position = seen.position + 1 ORDER BY ord""",
+            list(positions),
+        )
+        return [Lag(*row) for row in rows]
+
+
+RECEIPT_COLUMNS = (
+    "principal, command_id, hash, state, type, key, version, position, events, code, message, detail,"
+    " correlation_id, accepted_at, recorded_at"
+)
+
+
+def receipt(context: str, row: Any) -> Receipt:
+    """A receipt from its row of RECEIPT_COLUMNS."""
+    fields = dict(row)
+    fields["detail"] = msgspec.json.decode(row["detail"])
+    return Receipt(context=context, **fields)
+
+
+def recorded(context: str, row: Any) -> Recorded:
+    """An event from its row of the incarnation and EVENT_COLUMNS."""
+    fields = dict(row)
+    fields["data"] = Raw(row["data"])
+    return Recorded(context=context, **fields)
