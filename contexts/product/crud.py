@@ -58,3 +58,8 @@ def described(command: DescribeProduct, row: Product) -> Product:
 def claims(row: Product) -> frozenset[Claim]:
     """A product holds its SKU for ever: what an old order names must never come to mean something else."""
     return frozenset({Claim("sku", row.sku)})
+
+
+def may_claim(command: ProductCommand) -> tuple[Claim, ...]:
+    """Only a new product claims anything: no other command changes a SKU."""
+    return (Claim("sku", command.sku),) if isinstance(command, AddProduct) else ()

@@ -2,7 +2,7 @@
 
 from common.context import crud
 from contexts.product.commands import AddProduct, ChangePrice, DescribeProduct, DiscontinueProduct
-from contexts.product.crud import SKU_TAKEN, apply, claims
+from contexts.product.crud import SKU_TAKEN, apply, claims, may_claim
 from contexts.product.events import PriceChanged, Product, ProductAdded, ProductDescribed, ProductDiscontinued
 
 CONTEXT = crud(
@@ -16,5 +16,6 @@ CONTEXT = crud(
         DiscontinueProduct: ProductDiscontinued,
     },
     claims=claims,
+    may_claim=may_claim,
     claimed=SKU_TAKEN,
 )

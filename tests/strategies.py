@@ -1,0 +1,63 @@
+"""Hypothesis strategies for messages, derived from their types: whatever a door lets in may be drawn."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import hypothesis.strategies as st
+import msgspec.inspect as mi
+from msgspec import Struct
+
+from common.context import Known
+from common.messages import Command
+
+# PostgreSQL's text takes no U+0000 and UTF-8 no lone surrogates; the doors refuse both before a rule is asked.
+characters = st.characters(codec="utf-8", exclude_characters="\0")
+zones = st.sampled_from([UTC, timezone(timedelta(hours=14)), timezone(timedelta(hours=-14))])
+instants = st.datetimes(timezones=zones)
+roles = st.frozensets(st.sampled_from(["storefront", "operator", "trusted-channel", "catalogue"]))
+knowns = st.builds(
+    Known,
+    at=st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)),
+    principal=st.just("somebody"),
+    roles=roles,
+)
+
+
+def messages(kind: type[Struct], **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Values of a struct type within the limits its types state; `fields` draws some of them otherwise."""
+    info = mi.type_info(kind)
+    assert isinstance(info, mi.StructType)
+    drawn = {field.encode_name: values(field.type) for field in info.fields} | fields
+    return st.builds(kind, **drawn)
+
+
+def commands(kinds: tuple[type[Command], ...], key: str) -> st.SearchStrategy[Any]:
+    """Commands to one stream."""
+    return st.one_of([messages(kind, **{kind.declared.key: st.just(key)}) for kind in kinds])
+
+
+def values(info: mi.Type) -> st.SearchStrategy[Any]:
+    """Values of a type as msgspec describes it."""
+    match info:
+        case mi.Metadata(type=inner):
+            return values(inner)
+        case mi.NoneType():
+            return st.none()
+        case mi.BoolType():
+            return st.booleans()
+        case mi.IntType(ge=ge, le=le):
+            return st.integers(ge, le)
+        case mi.StrType(pattern=str(pattern)):
+            return st.from_regex(pattern)
+        case mi.StrType(min_length=least, max_length=most):
+            return st.text(characters, min_size=least or 0, max_size=min(most or 20, 20))
+        case mi.DateTimeType():
+            return instants
+        case mi.UnionType(types=types):
+            return st.one_of([values(member) for member in types])
+        case mi.VarTupleType(item_type=item, min_length=least, max_length=most):
+            return st.lists(values(item), min_size=least or 0, max_size=min(most or 5, 5)).map(tuple)
+        case mi.StructType(cls=cls):
+            return messages(cls)
+        case _:
+            raise NotImplementedError(f"no strategy for {info!r}")
