@@ -43,7 +43,8 @@ def up(play: int) -> None:
     """
     settings = Settings.from_env(running=False)
     with data_folder(settings.data):
-        asyncio.run(_until_stopped(settings, play, Console()))
+        # In a file, lines that hold an address or a path are not broken at 80 characters.
+        asyncio.run(_until_stopped(settings, play, Console(width=None if sys.stdout.isatty() else 160)))
 
 
 async def _until_stopped(settings: Settings, play: int, console: Console) -> None:
