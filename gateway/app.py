@@ -1,0 +1,175 @@
+"""The gateway: which doors there are, and what they need while it runs."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal
+
+import msgspec
+from litestar import Litestar, Request, Response
+from litestar.exceptions import HTTPException
+from litestar.static_files import create_static_files_router
+
+from common import discovery
+from common.config import Settings
+from common.dispatch import QueryDispatcher, QueryHandler
+from common.messages import Command, Query
+from common.principals import load_principals
+from common.recorded import Receipt
+from gateway import openapi
+from gateway.backlog import Backlog
+from gateway.commands_door import CommandDoor, command_routes
+from gateway.doors import route
+from gateway.http import Answer, Asked, Door
+from gateway.intake import Intake
+from gateway.lag import Beats, Lag, LagDoor
+from gateway.link import Bus, ReadDatabase
+from gateway.openapi import Description, Undecided
+from gateway.problems import Problem, internal, later, of_status
+from gateway.queries_door import HistoryDoor, QueryDoor, ReceiptDoor
+from gateway.receipts import Receipts
+
+
+def build(
+    settings: Settings,
+    commands: dict[str, tuple[type[Command], ...]] | None = None,
+    queries: dict[type[Query], QueryHandler] | None = None,
+) -> Litestar:
+    """The application. Without commands and queries given, it serves all that are discovered. Raises `ConfigError`."""
+    gateway = Gateway(
+        settings,
+        discovery.commands() if commands is None else commands,
+        discovered_queries() if queries is None else queries,
+    )
+    handlers = [route(method, path, door) for method, path, door in gateway.routes()]
+    return Litestar(
+        [*handlers, static_files()],
+        lifespan=[gateway.running],
+        exception_handlers={HTTPException: refused_by_the_router, Exception: failed},
+        openapi_config=None,
+        logging_config=None,
+    )
+
+
+def discovered_queries() -> dict[type[Query], QueryHandler]:
+    """Every query that a read model answers, with its handler."""
+    return {query: handler for module in discovery.read_models().values() for query, handler in module.QUERIES.items()}
+
+
+class Gateway:
+    """The parts that the doors share."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        commands: dict[str, tuple[type[Command], ...]],
+        queries: dict[type[Query], QueryHandler],
+    ) -> None:
+        self._settings, self._contexts = settings, tuple(commands)
+        self._commands, self._queries = command_routes(commands), queries
+        self._principals = load_principals(settings.principals, self._contexts)
+        self._bus, self._reads = Bus(), ReadDatabase(settings.read_dsn)
+        self._backlog = Backlog(self._bus, self._contexts, settings.backlog_age_s)
+        self._receipts = Receipts(self._bus)
+        self._intake = Intake(self._bus, self._receipts, self._backlog)
+        self._beats = Beats(self._bus)
+        self._lag = Lag(self._bus, self._beats)
+
+    def routes(self) -> Iterator[tuple[Literal["GET", "POST"], str, Door]]:
+        """Method, path and door of every route."""
+        dispatcher = QueryDispatcher(self._queries)
+        for each in self._commands:
+            yield "POST", each.path, CommandDoor(each, self._principals, self._intake)
+        for query in self._queries:
+            yield "GET", query.get, QueryDoor(query, dispatcher, self._principals, self._reads, self._bus)
+            if query.stream:
+                yield "GET", f"{query.get}/history", HistoryDoor(query.stream, self._principals, self._bus)
+        yield "GET", "/commands/{context}/{command_id}", ReceiptDoor(self._contexts, self._principals, self._receipts)
+        yield "GET", "/consistency-lag", LagDoor(self._lag, self._principals)
+        yield "GET", "/livez", alive
+        yield "GET", "/readyz", ready(commands=self._bus.answers, queries=self._reads.answers)
+        yield "GET", "/readyz/commands", ready(commands=self._bus.answers)
+        yield "GET", "/readyz/queries", ready(queries=self._reads.answers)
+        yield "GET", "/openapi.json", fixed(msgspec.json.encode(self._described().document("Daybook", own_version())))
+        yield "GET", "/docs", openapi.page
+
+    @asynccontextmanager
+    async def running(self, app: Litestar) -> AsyncIterator[None]:
+        """Connects in the background: each door is open as soon as what it needs is there."""
+        tasks = [
+            asyncio.create_task(work)
+            for work in (self._bus.run(self._settings), self._backlog.run(), self._beats.run())
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._reads.close()
+
+    def _described(self) -> Description:
+        described = openapi.operations(self._commands, self._queries)
+        plain = described.plain
+        plain("/commands/{context}/{command_id}", "Receipt", "What became of a command that you have sent",
+              {200: Receipt, 202: Undecided}, 401, 404, 503)  # fmt: skip
+        plain("/consistency-lag", "ConsistencyLag", "How far behind each read model is, and which processes live",
+              {200: Any}, 401)  # fmt: skip
+        plain("/livez", "Alive", "The process answers", {200: Any}, open=True)
+        plain("/readyz", "Ready", "Commands can be taken and queries answered", {200: Any}, 503, open=True)
+        plain("/readyz/commands", "ReadyForCommands", "Commands can be taken", {200: Any}, 503, open=True)
+        plain("/readyz/queries", "ReadyForQueries", "Queries can be answered", {200: Any}, 503, open=True)
+        return described
+
+
+async def alive(asked: Asked) -> Answer:
+    return Answer(200, b'{"alive":true}')
+
+
+def ready(**checks: Callable[[], Any]) -> Door:
+    """A door that asks each part and answers 503 when one does not answer."""
+
+    async def door(asked: Asked) -> Answer:
+        answers = await asyncio.gather(*(check() for check in checks.values()))
+        found = dict(zip(checks, answers, strict=True))
+        if not all(found.values()):
+            missing = ", ".join(name for name, answer in found.items() if not answer)
+            raise later("not-ready", f"not ready for {missing}", **found)
+        return Answer(200, msgspec.json.encode(found))
+
+    return door
+
+
+def fixed(body: bytes) -> Door:
+    async def door(asked: Asked) -> Answer:
+        return Answer(200, body)
+
+    return door
+
+
+def static_files() -> Any:
+    """The scripts of the API's page, from the package that carries them."""
+    return create_static_files_router("/docs/static", [openapi.static_files()], include_in_schema=False)
+
+
+def own_version() -> str:
+    try:
+        return version("daybook")
+    except PackageNotFoundError:
+        return "0"
+
+
+def refused_by_the_router(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    return response(of_status(error.status_code, error.detail, error.headers or {}))
+
+
+def failed(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    return response(error if isinstance(error, Problem) else internal(error))
+
+
+def response(problem: Problem) -> Response[bytes]:
+    """A problem as Litestar's own handlers give it."""
+    answer = problem.answer()
+    headers = {name.decode(): value.decode() for name, value in answer.headers if name != b"content-type"}
+    return Response(answer.body, status_code=answer.status, media_type="application/problem+json", headers=headers)

