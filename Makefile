@@ -35,7 +35,7 @@ $(READY): requirements.txt Makefile
 	@test -n "$(PYTHON)" || { echo "Daybook needs Python 3.11 or newer with venv and pip; none was found" >&2; exit 1; }
 	@echo "Setting up $(VENV) with $(PYTHON)"
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r requirements.txt
 	@$(BIN)/python -c 'import site, pathlib; pathlib.Path(site.getsitepackages()[0], "daybook.pth").write_text("$(CURDIR)\n")'
 	@printf '#!%s\nfrom gateway.cli import main\n\nmain()\n' "$(CURDIR)/$(BIN)/python" > $(BIN)/daybook
 	@chmod +x $(BIN)/daybook
