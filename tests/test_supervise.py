@@ -52,6 +52,12 @@ async def test_a_killed_child_is_restarted_and_both_are_said(supervisor: Supervi
     assert changes == [first, supervisor.pids["a"]]
 
 
+async def test_a_child_that_ends_by_itself_is_said_with_its_last_word(supervisor: Supervisor, heard: Heard) -> None:
+    await supervisor.start(Child("a", [sys.executable, "-c", "print('hm'); raise SystemExit('no room')"]))
+    await until(lambda: len(heard) > 0)
+    assert heard[0] == "a ended with exit code 1 (no room); restarted in 0.2 s"
+
+
 @pytest.mark.parametrize(("long_life", "delays"), [(10.0, [0.1, 0.2, 0.3, 0.3]), (0.0, [0.1, 0.1, 0.1, 0.1])])
 async def test_restarts_are_delayed_more_and_more_unless_the_life_was_long(
     supervisor: Supervisor, heard: Heard, monkeypatch: pytest.MonkeyPatch, long_life: float, delays: list[float]

@@ -82,6 +82,7 @@ class _Kept:
         while not await self._is_ready():
             if self.deaths >= DEATHS_AT_START or time.monotonic() > deadline:
                 await self.stop()
+                reason = self.trouble or _last_line(self.log) or "it said nothing"
                 raise CannotStart(
                     f"{self.child.name} does not start: {self.trouble or _last_line(self.log)} (log: {self.log})"
                 )
@@ -106,8 +107,9 @@ class _Kept:
         delay = FIRST_DELAY
         while True:
             born = time.monotonic()
+            written = self.log.stat().st_size if self.log.exists() else 0
             try:
-                end = _manner(await self._live())
+                end = _manner(await self._live(), _last_line(self.log, written))
             except (OSError, CannotStart) as error:
                 self.trouble = end = f"cannot be started: {error}"
             if self.stopping:
@@ -165,8 +167,10 @@ def _die_with(parent: int, orphaned: signal.Signals) -> Callable[[], None] | Non
     return ask
 
 
-def _manner(code: int) -> str:
-    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+def _manner(code: int, last_word: str) -> str:
+    if code < 0:
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}" + (f" ({last_word})" if code and last_word else "")
 
 
 def _trim(log: Path) -> None:
@@ -175,6 +179,11 @@ def _trim(log: Path) -> None:
         log.replace(log.with_name(log.name + ".1"))
 
 
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return lines[-1] if lines else "it said nothing"
+def _last_line(log: Path, since: int = 0) -> str:
+    """The last line of a log after so many bytes of it, or nothing."""
+    if not log.exists():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(since, log.stat().st_size - 4096))
+        lines = file.read().decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""
