@@ -83,9 +83,7 @@ class _Kept:
             if self.deaths >= DEATHS_AT_START or time.monotonic() > deadline:
                 await self.stop()
                 reason = self.trouble or _last_line(self.log) or "it said nothing"
-                raise CannotStart(
-                    f"{self.child.name} does not start: {self.trouble or _last_line(self.log)} (log: {self.log})"
-                )
+                raise CannotStart(f"{self.child.name} does not start: {reason} (log: {self.log})")
             await asyncio.sleep(0.05)
 
     async def stop(self) -> None:
