@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 import common.servers.postgres as postgres
 from common.config import Settings
 from common.servers.embedded import child_environment, needs_write, start_servers
-from common.servers.files import CannotStart, data_folder, free_port, require_free_port
+from common.servers.files import CannotStart, free_port
 from common.servers.nats import NatsUser, nats_answers, nats_binary, nats_config
 from common.servers.supervise import Supervisor
 from gateway.cli.status import look, weaknesses
@@ -192,18 +191,6 @@ async def test_a_postgres_that_still_runs_there_is_waited_for_and_named(
         await child.before()
 
 
-def test_a_port_in_use_is_named_with_its_variable() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        with pytest.raises(CannotStart, match=f"port {port} on 127.0.0.1 is in use.* DAYBOOK_HTTP_PORT"):
-            require_free_port("127.0.0.1", port, "DAYBOOK_HTTP_PORT")
-    require_free_port("127.0.0.1", port, "DAYBOOK_HTTP_PORT")
-    with pytest.raises(CannotStart, match="cannot be used"):
-        require_free_port("192.0.2.1", port, "DAYBOOK_HTTP_PORT")
-
-
 async def test_a_taken_nats_port_is_named(data: Path, servers: Servers) -> None:
     env = environment(data) | {"DAYBOOK_NATS_PORT": str(servers.settings.nats_port)}
     with pytest.raises(CannotStart, match="DAYBOOK_NATS_PORT"):
@@ -211,38 +198,6 @@ async def test_a_taken_nats_port_is_named(data: Path, servers: Servers) -> None:
             await start_servers(Supervisor(data, print), Settings.from_env(env, running=False), [], [])
         except* CannotStart as group:
             raise group.exceptions[0] from None
-
-
-def test_one_folder_serves_one_system_at_a_time(data: Path) -> None:
-    with data_folder(data), pytest.raises(CannotStart, match="another `daybook up` runs on"), data_folder(data):
-        pass
-    with data_folder(data):
-        pass
-
-
-def test_a_folder_of_another_version_is_refused(data: Path) -> None:
-    with data_folder(data):
-        (data / "version").write_text("0\n")
-    with pytest.raises(CannotStart, match="is of version 0, this program needs 1"), data_folder(data):
-        pass
-
-
-def test_a_folder_that_is_not_ours_is_left_alone(data: Path) -> None:
-    data.mkdir()
-    (data / "thesis.txt").touch()
-    with pytest.raises(CannotStart, match="holds something else"), data_folder(data):
-        pass
-
-
-@pytest.mark.parametrize("folder", ["/proc/daybook", "/dev/null/daybook"])
-def test_a_folder_that_cannot_be_used_is_named(folder: str) -> None:
-    with pytest.raises(CannotStart, match=f"{folder} cannot be used: .*DAYBOOK_DATA"), data_folder(Path(folder)):
-        pass
-
-
-def test_the_folder_is_closed_to_others(data: Path) -> None:
-    with data_folder(data):
-        assert stat.S_IMODE(data.stat().st_mode) & 0o066 == 0
 
 
 def test_external_servers_are_not_started_by_us() -> None:
