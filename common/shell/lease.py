@@ -5,13 +5,10 @@ import logging
 import time
 from collections.abc import Sequence
 
-import asyncpg
-
+from common.shell.patience import AWAY
 from common.store.leases import Lease, LeaseTable
 
 log = logging.getLogger(__name__)
-
-AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class LeaseKeeper:

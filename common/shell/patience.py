@@ -16,6 +16,9 @@ COMMAND_FAULTS = ("22", "23", "54")
 """Classes of SQLSTATE that are a command's fault. All others are the server's state, and pass (protocol P3)."""
 SHORTEST_S, LONGEST_S = 0.05, 3.0
 
+AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What a database raises that is away, or that went away in the middle; asyncpg's own state machine stumbles then."""
+
 
 def is_command_fault(error: Exception) -> bool:
     return isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "")[:2] in COMMAND_FAULTS
@@ -30,7 +33,7 @@ async def patiently(work: Callable[[], Awaitable[Result]], on_error: Callable[[s
     while True:
         try:
             result = await work()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except AWAY as error:
             if is_command_fault(error):
                 raise
             log.warning(

@@ -29,7 +29,7 @@ class Loaded(Struct):
 
     hashes: dict[CommandName, str]
     states: dict[str, tuple[Any, int]]
-    claims: dict[Claim, str]
+    claims: dict[Claim, str | None]
     references: dict[str, Any]
     parked: dict[str, str]
 
@@ -80,6 +80,7 @@ class Loader:
             wanted.references,
         )
         loaded = Loaded({}, {stream: (self._context.initial, 0) for stream in wanted.streams}, {}, {}, {})
+        loaded.claims = dict.fromkeys(wanted.claims)
         for row in rows:
             self._note(loaded, *row)
         return loaded
