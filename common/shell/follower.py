@@ -1,0 +1,151 @@
+"""One read model as it follows its contexts: takes events in, remembers how far it has come, shows how it is."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from common.readmodel import ReadModel
+from common.shell.patience import patiently
+from common.shell.rolling import Rolling
+from common.store.fold import Happened, fold, touched
+from common.store.read_schema import load_checkpoints
+from common.store.read_tables import Checkpoint, Table
+from common.store.reader import Head
+
+log = logging.getLogger(__name__)
+
+
+class ModelBeat(Struct, frozen=True):
+    """How a model is, said every second on `beat.projector.<model>`. Milliseconds are from recorded to visible."""
+
+    model: str
+    context: str
+    position: int
+    incarnation: str
+    state: Literal["live", "catching-up", "red"]
+    error: str
+    p50_ms: float | None
+    p99_ms: float | None
+    n: int
+
+
+class Follower:
+    """Keeps one model's table. `detached` says for good why it has stopped, `trouble` what it is waiting out now.
+
+    `written` counts batches, `lost` those that somebody else had written first; `behind` names the contexts in which it
+    is catching up.
+    """
+
+    def __init__(self, pool: Any, model: ReadModel, schema: str) -> None:
+        self.model, self._pool, self._schema = model, pool, schema
+        self._table = Table(model, schema)
+        self._lock = asyncio.Lock()  # The contexts of a model share its rows.
+        self._known = False
+        self._latency = {context: Rolling() for context in model.follows}
+        self.checkpoints: dict[str, Checkpoint] = {}
+        self.detached = ""
+        self.trouble = ""
+        self.behind = set(model.follows)
+        self.written = self.lost = 0
+
+    async def start(self) -> None:
+        """Loads the checkpoints, waiting for the database as long as it takes."""
+        async with self._lock:
+            await self._guarded(self._load_checkpoints)
+
+    async def take(self, context: str, events: Sequence[Happened]) -> None:
+        """Brings the table up to the last of the events, as far as they follow on its checkpoint without a gap.
+
+        Does not return while the database is away. Never raises: a model that cannot go on is detached.
+        """
+        async with self._lock:
+            await self._guarded(lambda: self._advance(context, events))
+
+    def check(self, context: str, checkpoint: Checkpoint, head: Head) -> None:
+        """Detaches the model when the store is not the one it has followed so far (protocol P10).
+
+        The checkpoint must have been known before the head was asked for.
+        """
+        if checkpoint.position > head.position:
+            self._detach(f"has position {checkpoint.position} of {context}, whose head is {head.position}: rebuild it")
+        elif checkpoint.incarnation not in ("", head.incarnation):
+            self._detach(f"has followed another incarnation of {context}: rebuild it")
+
+    def beats(self) -> list[ModelBeat]:
+        """How it is, for each context."""
+        unknown = Checkpoint(0, "", 0, 0)
+        return [self._beat(context, self.checkpoints.get(context, unknown)) for context in self.model.follows]
+
+    def _beat(self, context: str, checkpoint: Checkpoint) -> ModelBeat:
+        error = self.detached or self.trouble
+        n, (p50, p99) = self._latency[context].quantiles(0.5, 0.99)
+        state: Literal["live", "catching-up", "red"] = (
+            "red" if error else "catching-up" if context in self.behind else "live"
+        )
+        return ModelBeat(
+            self.model.name, context, checkpoint.position, checkpoint.incarnation, state, error, p50, p99, n
+        )
+
+    async def _guarded(self, work: Any) -> None:
+        def troubled(error: str) -> None:
+            self.trouble = error
+            if error:  # The statement may or may not have been done: the checkpoint will tell.
+                self._known = False
+
+        try:
+            await patiently(work, troubled)
+        except Exception as error:
+            log.exception("the model %s is detached", self.model.name)
+            self._detach(f"{type(error).__name__}: {error}")
+
+    def _detach(self, reason: str) -> None:
+        if not self.detached:
+            log.error("the model %s stops: %s", self.model.name, reason)
+        self.detached = reason
+
+    async def _load_checkpoints(self) -> None:
+        self.checkpoints = await load_checkpoints(self._pool, self.model, self._schema)
+        self._known = True
+
+    async def _advance(self, context: str, events: Sequence[Happened]) -> None:
+        while not self.detached:
+            if not self._known:
+                await self._load_checkpoints()
+            before = self.checkpoints[context]
+            if any(each.incarnation != before.incarnation for each in events) and before.incarnation:
+                self._detach(f"has followed another incarnation of {context}: rebuild it")
+                return
+            run = contiguous(events, before.position)
+            if not run:
+                return
+            touches = touched(self.model, context, run)
+            rows = await self._table.load(self._pool, [key for key, _ in touches])
+            fold(self._table, context, touches, rows)
+            sequence = next((each.sequence for each in reversed(run) if each.sequence), before.stream_seq)
+            after = Checkpoint(run[-1].position, run[-1].incarnation, sequence, before.generation)
+            if await self._table.write(self._pool, self.checkpoints, context, after, rows):
+                self.checkpoints[context] = after
+                self.written += 1
+                self._measure(context, run)
+                return
+            self._known = False  # Somebody else has moved it.
+            self.lost += 1
+
+    def _measure(self, context: str, run: Sequence[Happened]) -> None:
+        now = datetime.now(UTC)
+        for recorded_at, together in groupby(run, key=lambda each: each.recorded_at):
+            self._latency[context].add((now - recorded_at).total_seconds() * 1000, len(list(together)))
+
+
+def contiguous(events: Sequence[Happened], after: int) -> list[Happened]:
+    """The events that follow on a position, up to the first gap. Repeats are left out."""
+    run: list[Happened] = []
+    for each in events:
+        if each.position == after + len(run) + 1:
+            run.append(each)
+    return run

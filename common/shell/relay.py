@@ -1,0 +1,220 @@
+"""The relay: publishes a context's events from its store to its EVENTS stream, in position order (protocol P7).
+
+It keeps no checkpoint: the stream's last message says where it is. Each message states the sequence after which it must
+come, so the first one that is refused or lost takes all behind it along, and a second relay, or a publish that a broken
+connection held back, cannot put anything out of order. After any error the tail is read again.
+"""
+
+import asyncio
+import base64
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import nats.errors
+from msgspec import Struct
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from common.bus.api import ApiError, ask_jetstream
+from common.recorded import (
+    INCARNATION_HEADER,
+    POSITION_HEADER,
+    VERSION,
+    VERSION_HEADER,
+    Recorded,
+    recorded_encoder,
+)
+from common.shell.patience import AWAY
+from common.store.reader import EventReader
+from common.subjects import event_subject
+
+log = logging.getLogger(__name__)
+
+PAGE = 512
+BATCH = 256
+POLL_S = 1.0
+"""How long to wait for a hint before looking anyway: hints may be lost."""
+ACKS_WITHIN_S = 5.0
+SHORTEST_S, LONGEST_S = 0.05, 2.0
+EXPECTED = "Nats-Expected-Last-Sequence"
+NO_MESSAGE = 10037
+
+
+class Tail(Struct, frozen=True):
+    """Where the stream ends: its last sequence, and the event there or, behind strays, before."""
+
+    sequence: int
+    position: int
+    incarnation: str
+
+
+class Refused(Exception):
+    """The stream did not take a batch as it was, or did not say so in time."""
+
+
+class Stalled(Exception):
+    """The store is not the one that the stream was filled from: somebody has to decide (protocol P10)."""
+
+
+class Relay:
+    """The relay of one context. At most one should run, under a lease; if two do, each message goes through once.
+
+    To be shown: `position` published, `published` since the start, `last_error` ("" when all is well) and `stalled`,
+    which is "incarnation" while the relay waits for somebody to decide.
+    """
+
+    def __init__(self, nc: Client, reader: EventReader, context: str) -> None:
+        self._nc, self._reader, self._context = nc, reader, context
+        self._stream = f"EVENTS_{context}"
+        self._woken = asyncio.Event()
+        self._inbox = nc.new_inbox()
+        self._batch = 0
+        self._acks: dict[int, asyncio.Future[int]] = {}
+        self.position = 0
+        self.published = 0
+        self.last_error = ""
+        self.stalled = ""
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        hints = await self._nc.subscribe(f"hint.{self._context}", cb=self._hinted)
+        acks = await self._nc.subscribe(f"{self._inbox}.*.*", cb=self._acknowledged)
+        delay = SHORTEST_S
+        try:
+            while True:
+                before = self.published
+                try:
+                    await self._go_on()
+                except (*AWAY, ApiError, nats.errors.Error, Refused, Stalled) as error:
+                    delay = SHORTEST_S if self.published > before else min(2 * delay, LONGEST_S)
+                    self._note(error)
+                    await asyncio.sleep(delay)
+        finally:
+            for subscription in (hints, acks):
+                if not self._nc.is_closed:
+                    await subscription.unsubscribe()
+
+    def _note(self, error: Exception) -> None:
+        text = f"{type(error).__name__}: {error}"
+        if text != self.last_error:
+            log.warning("the relay of %s reads the stream's tail again: %s", self._context, text)
+        self.last_error = text
+        self.stalled = "incarnation" if isinstance(error, Stalled) else ""
+
+    async def _go_on(self) -> None:
+        """From the stream's tail on, until an error. Raises `Stalled` and `Refused`, and what the servers raise."""
+        tail = await self.read_tail()
+        self.position = tail.position
+        while True:
+            await self._check(tail)
+            self.last_error = self.stalled = ""
+            hinted = True
+            while hinted:
+                self._woken.clear()
+                while page := await self._reader.page(tail.position, PAGE):
+                    for first in range(0, len(page), BATCH):
+                        tail = await self._publish(page[first : first + BATCH], tail)
+                        self.position = tail.position
+                hinted = await self._hinted_in_time()
+
+    async def _check(self, tail: Tail) -> None:
+        head = await self._reader.head()
+        if tail.position > head.position:
+            raise Stalled(f"the stream has position {tail.position}, the store only {head.position}")
+        if tail.position and tail.incarnation != head.incarnation:
+            raise Stalled("the stream holds events of another incarnation of the store")
+
+    async def _hinted_in_time(self) -> bool:
+        try:
+            async with asyncio.timeout(POLL_S):
+                await self._woken.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def read_tail(self) -> Tail:
+        """The end of the stream. Walks back over what lacks our header: a forged reply can put such there."""
+        info = await ask_jetstream(self._nc, f"STREAM.INFO.{self._stream}", {})
+        last, first = info["state"]["last_seq"], info["state"]["first_seq"]
+        for sequence in range(last, first - 1, -1):
+            headers = await self._headers(sequence)
+            if headers.get(VERSION_HEADER) == VERSION:
+                return Tail(last, int(headers[POSITION_HEADER]), headers[INCARNATION_HEADER])
+        return Tail(last, 0, "")
+
+    async def _headers(self, sequence: int) -> dict[str, str]:
+        try:
+            answer = await ask_jetstream(self._nc, f"STREAM.MSG.GET.{self._stream}", {"seq": sequence})
+        except ApiError as error:
+            if error.code == NO_MESSAGE:
+                return {}
+            raise
+        return parsed_headers(answer["message"].get("hdrs", ""))
+
+    async def _publish(self, events: Sequence[Recorded], tail: Tail) -> Tail:
+        """Publishes one batch and waits for all its acks; the tail behind it. Raises `Refused`."""
+        for n, event in enumerate(events, 1):
+            if event.position != tail.position + n:
+                raise Refused(f"the store gave position {event.position} for {tail.position + n}")
+            if tail.position and event.incarnation != tail.incarnation:
+                raise Stalled("the store has become another incarnation")
+        self._batch += 1
+        loop = asyncio.get_running_loop()
+        self._acks = {tail.sequence + n: loop.create_future() for n in range(1, len(events) + 1)}
+        acks = asyncio.gather(*self._acks.values())
+        try:
+            async with asyncio.timeout(ACKS_WITHIN_S):
+                for n, event in enumerate(events):
+                    await self._send(event, tail.sequence + n)
+                await acks
+        except TimeoutError:
+            raise Refused(f"no acknowledgement within {ACKS_WITHIN_S:.0f} s after position {tail.position}") from None
+        finally:
+            if not acks.cancel() and not acks.cancelled():
+                acks.exception()  # Looked at, so that nobody warns of it when it was not waited for.
+            self._acks = {}
+        self.published += len(events)
+        return Tail(tail.sequence + len(events), events[-1].position, events[-1].incarnation)
+
+    async def _send(self, event: Recorded, after: int) -> None:
+        headers = {
+            VERSION_HEADER: VERSION,
+            POSITION_HEADER: str(event.position),
+            INCARNATION_HEADER: event.incarnation,
+            EXPECTED: str(after),
+        }
+        subject = event_subject(event.context, event.type, event.stream)
+        reply = f"{self._inbox}.{self._batch}.{after + 1}"
+        await self._nc.publish(subject, recorded_encoder.encode(event), reply=reply, headers=headers)
+
+    async def _acknowledged(self, message: Msg) -> None:
+        """The callback for acks. Those of a batch given up are ignored."""
+        *_, batch, sequence = message.subject.split(".")
+        future = self._acks.get(int(sequence)) if int(batch) == self._batch else None
+        if future is None or future.done():
+            return
+        answer = acknowledgement(message)
+        if answer.get("seq") == int(sequence):
+            future.set_result(answer["seq"])
+        else:
+            future.set_exception(Refused(str(answer.get("error", answer))))
+
+    async def _hinted(self, message: Msg) -> None:
+        self._woken.set()
+
+
+def acknowledgement(message: Msg) -> dict[str, Any]:
+    """What the stream answered to a publish; an empty answer means that no stream listens there."""
+    try:
+        answer: dict[str, Any] = msgspec.json.decode(message.data)
+    except msgspec.MsgspecError:
+        return {"error": (message.headers or {}).get("Status", "no answer")}
+    return answer
+
+
+def parsed_headers(encoded: str) -> dict[str, str]:
+    """The headers of a stored message as the API gives them: base64 of `NATS/1.0` and lines `Name: value`."""
+    lines = base64.b64decode(encoded).decode("utf-8", "replace").split("\r\n")[1:]
+    return {name.strip(): value.strip() for name, found, value in (line.partition(":") for line in lines) if found}

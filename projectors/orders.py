@@ -1,0 +1,169 @@
+"""Orders as they stand: one row an order. Where they go is personal and stays in the record."""
+
+import base64
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from common.messages import Event, Id, Instant, Query, Rejected, Text
+from common.readmodel import Key, ReadModel
+from common.store.read_tables import Kept, Table
+from contexts.order.events import OrderCancelled, OrderLine, OrderPlaced
+
+OrderState = Literal["placed", "cancelled"]
+
+
+class OrderRow(Struct, frozen=True, kw_only=True):
+    """An order. `total` is in minor units of `currency`; `placed_at` is when it was sold, not when it was recorded."""
+
+    order_id: str
+    customer_id: str
+    site: str
+    channel: str
+    currency: str
+    state: OrderState
+    total: int
+    units: int
+    lines: tuple[OrderLine, ...]
+    payment_method: str
+    placed_at: datetime
+    cancelled_at: datetime | None = None
+    cancel_reason: str | None = None
+
+
+def keys(stream: str, event: Event) -> list[Key]:
+    return [(stream,)]
+
+
+def apply(row: OrderRow | None, stream: str, event: Event) -> OrderRow | None:
+    match event:
+        case OrderPlaced():
+            return placed(stream, event)
+        case OrderCancelled(reason=reason, at=at) if row:
+            return replace(row, state="cancelled", cancelled_at=at, cancel_reason=reason)
+        case _:
+            return row
+
+
+def placed(stream: str, event: OrderPlaced) -> OrderRow:
+    return OrderRow(
+        order_id=stream,
+        customer_id=event.customer_id,
+        site=event.site,
+        channel=event.channel,
+        currency=event.currency,
+        state="placed",
+        total=sum(line.amount for line in event.lines),
+        units=sum(line.quantity for line in event.lines),
+        lines=event.lines,
+        payment_method=event.payment_method,
+        placed_at=event.at,
+    )
+
+
+MODEL = ReadModel(
+    name="orders",
+    row=OrderRow,
+    key=("order_id",),
+    follows={"order": (OrderPlaced, OrderCancelled)},
+    keys=keys,
+    apply=apply,
+    indexes=(
+        "placed_at DESC, order_id DESC",
+        "customer_id, placed_at DESC, order_id DESC",
+        "site, placed_at DESC, order_id DESC",
+    ),
+)
+TABLE = Table(MODEL)
+
+
+class OrderView(OrderRow, frozen=True, kw_only=True):
+    """An order, with the version of its stream and the position of the record that this answer reflects."""
+
+    version: int
+    position: int
+
+
+class OrderPage(Struct, frozen=True):
+    """Orders, newest first. `next`, given as `after`, leads to the page that follows; None when this is the last."""
+
+    orders: list[OrderView]
+    next: str | None
+
+
+class GetOrder(Query, get="/orders/{order_id}", stream="order", answer=OrderView):
+    """One order."""
+
+    order_id: Id
+
+
+class ListOrders(Query, kw_only=True, get="/orders", answer=OrderPage):
+    """Orders, newest first, by any of customer, site, state and time. `since` is included, `until` is not."""
+
+    customer: Id | None = None
+    site: Id | None = None
+    state: OrderState | None = None
+    since: Instant | None = None
+    until: Instant | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+    after: Text | None = None
+
+
+class Cursor(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Where a page ended."""
+
+    placed_at: Instant
+    order_id: Id
+
+
+async def get_order(query: GetOrder, connection: Any) -> OrderView | None:
+    record = await connection.fetchrow(f"{TABLE.select} WHERE order_id = $1", query.order_id)
+    return view(TABLE.kept(record)) if record else None
+
+
+async def list_orders(query: ListOrders, connection: Any) -> OrderPage:
+    conditions: list[str] = []
+    values: list[Any] = []
+    wanted = {
+        "customer_id = ${}": query.customer,
+        "site = ${}": query.site,
+        "state = ${}": query.state,
+        "placed_at >= ${}": query.since,
+        "placed_at < ${}": query.until,
+    }
+    for condition, value in wanted.items():
+        if value is not None:
+            values.append(value)
+            conditions.append(condition.format(len(values)))
+    if query.after is not None:
+        cursor = read_cursor(query.after)
+        values += [cursor.placed_at, cursor.order_id]
+        conditions.append(f"(placed_at, order_id) < (${len(values) - 1}, ${len(values)})")
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    records = await connection.fetch(
+        f"{TABLE.select} {where} ORDER BY placed_at DESC, order_id DESC LIMIT {query.limit + 1}", *values
+    )
+    orders = [view(TABLE.kept(record)) for record in records[: query.limit]]
+    return OrderPage(orders, write_cursor(orders[-1]) if len(records) > query.limit else None)
+
+
+def view(kept: Kept) -> OrderView:
+    return OrderView(**msgspec.structs.asdict(kept.row), version=kept.version, position=kept.positions["order"])
+
+
+def write_cursor(last: OrderView) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(Cursor(last.placed_at, last.order_id))).decode().rstrip("=")
+
+
+def read_cursor(text: str) -> Cursor:
+    """Raises `Rejected` when the text is no cursor of ours."""
+    try:
+        return msgspec.json.decode(base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True), type=Cursor)
+    except ValueError:  # Of base64's and msgspec's errors alike.
+        raise Rejected("malformed", "not where a page has ended - at `$.after`") from None
+
+
+QUERIES = {GetOrder: get_order, ListOrders: list_orders}

@@ -1,0 +1,333 @@
+"""Projection (P8): whatever is lost, repeated or out of place on the way, the rows are the fold of the record."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as budget
+from hypothesis import strategies as st
+from nats.aio.msg import Msg
+
+from common.codec import EventCodec
+from common.messages import Event
+from common.readmodel import Key
+from common.shell.follower import Follower, ModelBeat
+from common.shell.projection import Projection
+from common.store.fold import Happened, decoded, fold, touched
+from common.store.read_schema import TableDiffers, create_tables
+from common.store.read_tables import Kept, Table
+from tests.servers import until
+from tests.shell.toys import Added, Emptied, Jar, colours, jars, recorded
+from tests.shell.worlds import World
+
+
+@asynccontextmanager
+async def running(projection: Projection) -> AsyncIterator[Projection]:
+    task = asyncio.create_task(projection.run())
+    try:
+        yield projection
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def drops(count: int, jars: int = 5) -> list[tuple[str, Event]]:
+    return [
+        (f"jar-{i % jars}", Emptied() if i % 11 == 10 else Added(i, "red" if i % 2 else "blue")) for i in range(count)
+    ]
+
+
+async def test_events_in_the_stream_become_rows(world: World) -> None:
+    models = jars(world.name), colours(world.name)
+    await world.tables(*models)
+    await world.record(*drops(40))
+    await world.publish(*await world.reader.page(0, 100))
+    async with running(world.projection(*models)) as projection:
+        for model in models:
+            await until(partial(world.reached, model, 40))
+        assert await world.differences(*models) == []
+        assert projection.feeds[world.name].healed == 0
+
+
+async def test_an_event_delivered_twice_counts_once(world: World) -> None:
+    model = jars(world.name)
+    await world.tables(model)
+    await world.record(*drops(20))
+    events = await world.reader.page(0, 100)
+    await world.publish(*events, *events[5:], *events)
+    await world.record(("jar-0", Added(1)))
+    await world.publish(*await world.reader.page(20, 100))
+    async with running(world.projection(model, batch=8)):
+        await until(lambda: world.reached(model, 21))
+        assert await world.differences(model) == []
+
+
+async def test_events_missing_in_the_middle_are_read_from_the_store(world: World) -> None:
+    model = jars(world.name)
+    await world.tables(model)
+    await world.record(*drops(700))
+    events = [event for page in (0, 512) for event in await world.reader.page(page, 512)]
+    await world.publish(*events[:7], *events[690:])
+    async with running(world.projection(model)) as projection:
+        await until(lambda: world.reached(model, 700))
+        assert await world.differences(model) == []
+        assert projection.feeds[world.name].healed == 683
+
+
+async def test_events_missing_at_the_end_are_found_by_the_head_of_the_store(world: World) -> None:
+    model = jars(world.name)
+    await world.tables(model)
+    await world.record(*drops(20))
+    await world.publish(*await world.reader.page(0, 12))
+    async with running(world.projection(model)):
+        await until(lambda: world.reached(model, 20), within=5)
+        assert await world.differences(model) == []
+
+
+async def test_a_stream_made_anew_is_met_through_the_store(world: World) -> None:
+    model = jars(world.name)
+    await world.tables(model)
+    await world.record(*drops(30))
+    await world.publish(*await world.reader.page(0, 30))
+    async with running(world.projection(model)):
+        await until(lambda: world.reached(model, 30))
+    await world.nc.jetstream().delete_stream(world.stream)
+    await world.make_stream()
+    await world.record(*drops(30))
+    await world.publish(*await world.reader.page(50, 100))
+    async with running(world.projection(model)):
+        await until(lambda: world.reached(model, 60), within=5)
+        assert await world.differences(model) == []
+
+
+async def test_what_a_forged_reply_put_into_the_stream_is_dropped(world: World) -> None:
+    model = jars(world.name)
+    await world.tables(model)
+    await world.record(*drops(3))
+    events = await world.reader.page(0, 3)
+    await world.publish(*events[:2])
+    await world.nc.jetstream().publish(f"event.{world.name}.Added.jar-0", b'{"stream":"COMMANDS","seq":7}')
+    await world.publish(*events[2:])
+    async with running(world.projection(model)) as projection:
+        await until(lambda: world.reached(model, 3))
+        assert projection.feeds[world.name].strays == 1
+        assert await world.differences(model) == []
+
+
+async def test_two_projectors_of_one_model_do_not_count_anything_twice(world: World) -> None:
+    model = jars(world.name)
+    await world.tables(model)
+    await world.record(*drops(400))
+    async with running(world.projection(model, batch=7)) as one, running(world.projection(model, batch=5)) as two:
+        await world.publish(*await world.reader.page(0, 500))
+        await until(lambda: world.reached(model, 400))
+        assert await world.differences(model) == []
+        assert one.followers["jars"].lost + two.followers["jars"].lost > 0
+
+
+async def test_models_of_several_contexts_lose_no_update_to_a_second_projector(
+    world: World, other_world: World
+) -> None:
+    model = jars(world.name, other_world.name)
+    readers = {each.name: each.reader for each in (world, other_world)}
+    await world.tables(model)
+    made = [Projection(world.nc, world.reads, [model], readers, schema=world.schema, batch=n) for n in (3, 4)]
+    for each in (world, other_world):
+        await each.record(*(("jar-0", Added(n)) for n in range(1, 120)))
+        await each.publish(*await each.reader.page(0, 500))
+    async with running(made[0]), running(made[1]):
+        for name in readers:
+            await until(partial(at_119, world, name))
+    kept = Table(model, world.schema).kept(await world.reads.fetchrow(f"SELECT * FROM {world.schema}.jars"))
+    assert kept.row.drops == 2 * sum(range(1, 120))
+    assert kept.positions == {name: 119 for name in readers}
+
+
+async def at_119(world: World, context: str) -> bool:
+    position = await world.reads.fetchval(
+        f"SELECT position FROM {world.schema}.checkpoints WHERE context = $1", context
+    )
+    return bool(position == 119)
+
+
+async def test_a_projector_killed_midway_leaves_rows_and_checkpoint_together(world: World) -> None:
+    model = jars(world.name)
+    await world.tables(model)
+    await world.record(*drops(300))
+    await world.publish(*await world.reader.page(0, 300))
+    for position in range(20, 300, 40):
+        async with running(world.projection(model, batch=9)):
+            await until(partial(world.reached, model, position))
+    async with running(world.projection(model)):
+        await until(lambda: world.reached(model, 300))
+    assert await world.differences(model) == []
+
+
+async def test_a_read_database_that_drops_connections_loses_nothing(world: World) -> None:
+    model = jars(world.name)
+    await world.tables(model)
+    await world.record(*drops(400))
+    async with running(world.projection(model, batch=10)) as projection:
+        for start in range(0, 400, 50):
+            await world.publish(*await world.reader.page(start, 50))
+            await drop_connections(world)
+        await until(lambda: world.reached(model, 400))
+    assert await world.differences(model) == []
+    assert projection.followers["jars"].detached == ""
+
+
+async def drop_connections(world: World) -> None:
+    """Ends all connections of the projectors to the read database, in the midst of what they do."""
+    owner: Any = await asyncpg.connect(world.settings.read_dsn)
+    await owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'daybook%'")
+    await owner.close()
+
+
+async def test_a_model_that_crashes_stops_alone(world: World) -> None:
+    def crash(row: Jar | None, stream: str, event: Event) -> Jar | None:
+        raise ZeroDivisionError("a fault of the code")
+
+    good, bad = colours(world.name), msgspec.structs.replace(jars(world.name), apply=crash)
+    await world.tables(good, bad)
+    await world.record(*drops(10))
+    await world.publish(*await world.reader.page(0, 10))
+    async with running(world.projection(good, bad)) as projection:
+        await until(lambda: world.reached(good, 10))
+        assert "a fault of the code" in projection.followers["jars"].detached
+        assert [beat.state for beat in projection.followers["jars"].beats()] == ["red"]
+        assert not await world.reached(bad, 1)
+        assert await world.differences(good) == []
+
+
+async def test_a_number_too_large_for_its_column_stops_the_model_alone(world: World) -> None:
+    good, bad = colours(world.name), jars(world.name)
+    await world.tables(good, bad)
+    await world.record(("a", Added(2**63 - 1)), ("a", Added(1, "red")))
+    await world.publish(*await world.reader.page(0, 10))
+    async with running(world.projection(good, bad)) as projection:
+        await until(lambda: world.reached(good, 2))
+        assert "DataError" in projection.followers["jars"].detached
+
+
+async def test_events_that_cannot_be_decoded_stop_only_those_who_follow_them(world: World) -> None:
+    class Emptied(Event):  # The code has another idea of it than the record.
+        by: str
+
+    good = colours(world.name)
+    bad = msgspec.structs.replace(jars(world.name), follows={world.name: (Added, Emptied)})
+    await world.tables(good, bad)
+    await world.record(*drops(12))
+    await world.publish(*await world.reader.page(0, 20))
+    async with running(world.projection(good, bad)) as projection:
+        await until(lambda: world.reached(good, 12))
+        assert "Emptied" in projection.followers["jars"].detached
+
+
+async def test_another_incarnation_of_the_store_asks_for_a_rebuild(world: World) -> None:
+    model = jars(world.name)
+    await world.tables(model)
+    await world.record(*drops(10))
+    events = await world.reader.page(0, 10)
+    await world.publish(*events[:5])
+    async with running(world.projection(model)) as projection:
+        await until(lambda: world.reached(model, 5))
+        restored = [msgspec.structs.replace(event, incarnation="restored") for event in events[5:]]
+        await world.publish(*restored)
+        await until(lambda: "rebuild" in projection.followers["jars"].detached)
+
+
+async def test_a_model_that_is_ahead_of_the_store_asks_for_a_rebuild(world: World) -> None:
+    model = jars(world.name)
+    await world.tables(model)
+    await world.record(*drops(3))
+    async with running(world.projection(model)):
+        await until(lambda: world.reached(model, 3))
+    await world.reads.execute(f"UPDATE {world.schema}.checkpoints SET position = 8")
+    async with running(world.projection(model)) as projection:
+        await until(lambda: "head is 3" in projection.followers["jars"].detached, within=5)
+
+
+async def test_each_model_beats_with_its_position_and_how_long_events_took(world: World) -> None:
+    model = jars(world.name)
+    await world.tables(model)
+    await world.record(*drops(10))
+    await world.publish(*await world.reader.page(0, 10))
+    heard: list[ModelBeat] = []
+
+    async def hear(message: Msg) -> None:
+        heard.append(msgspec.json.decode(message.data, type=ModelBeat))
+
+    beats = await world.nc.subscribe("beat.projector.jars", cb=hear)
+    async with running(world.projection(model)):
+        await until(lambda: any(beat.position == 10 and beat.state == "live" for beat in heard), within=5)
+    await beats.unsubscribe()
+    last = heard[-1]
+    assert (last.context, last.n, last.error) == (world.name, 10, "")
+    assert last.p50_ms is not None and last.p99_ms is not None and 0 < last.p50_ms <= last.p99_ms
+
+
+async def test_a_table_of_another_version_is_said_in_one_line(world: World) -> None:
+    await world.tables(jars(world.name))
+    changed = msgspec.structs.replace(colours(world.name), name="jars")
+    with pytest.raises(TableDiffers, match="jars"):
+        await create_tables(world.settings.read_dsn, [changed], world.schema)
+
+
+async def test_a_reference_table_can_live_in_a_contexts_own_schema(world: World) -> None:
+    model = jars(world.name)
+    await create_tables(world.settings.write_dsn(world.name), [model], world.name)
+    await world.record(*drops(10))
+    await world.publish(*await world.reader.page(0, 10))
+    projection = Projection(world.nc, world.writer, [model], {world.name: world.reader}, schema=world.name)
+    async with running(projection):
+        await until(lambda: world.writer.fetchval(f"SELECT position = 10 FROM {world.name}.checkpoints"))
+
+
+ADDED = st.builds(Added, st.integers(0, 9), st.sampled_from(["red", "blue"]))
+HISTORY = st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), ADDED | st.builds(Emptied)), min_size=1, max_size=10)
+DELIVERIES = st.lists(st.tuples(st.booleans(), st.integers(0, 9), st.integers(1, 5)), max_size=12)
+
+
+@budget(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(left=HISTORY, right=HISTORY, deliveries=DELIVERIES)
+async def test_any_split_repetition_and_interleaving_gives_the_same_rows(
+    world: World,
+    left: list[tuple[str, Event]],
+    right: list[tuple[str, Event]],
+    deliveries: list[tuple[bool, int, int]],
+) -> None:
+    model = colours("left", "right")
+    table = Table(model, world.schema)
+    await world.tables(model)
+    await world.reads.execute(f"DELETE FROM {world.schema}.checkpoints")
+    await world.reads.execute(f"DELETE FROM {table.name}")
+    happened = {"left": as_happened("left", left), "right": as_happened("right", right)}
+    expected: dict[Key, Kept | None] = {}
+    for context, events in happened.items():
+        fold(table, context, touched(model, context, events), expected)
+    follower = Follower(world.reads, model, world.schema)
+    await follower.start()
+    for first, start, size in deliveries:
+        context = "left" if first else "right"
+        await follower.take(context, happened[context][start : start + size])
+    for context, events in happened.items():
+        await follower.take(context, events)
+    assert follower.detached == ""
+    kept = [table.kept(record) for record in await world.reads.fetch(table.select)]
+    assert {table.key(each.row): each.row for each in kept} == {
+        key: each and each.row for key, each in expected.items()
+    }
+
+
+def as_happened(context: str, history: list[tuple[str, Event]]) -> list[Happened]:
+    codec = EventCodec((Added, Emptied))
+    return [
+        decoded(codec, recorded(context, position, stream, position, event))
+        for position, (stream, event) in enumerate(history, 1)
+    ]
