@@ -14,11 +14,13 @@ from nats.aio.msg import Msg
 
 from common.principals import Principals
 from common.recorded import VERSION, VERSION_HEADER
+from common.shell.context_queries import HeadAnswer
 from common.subjects import query_subject
 from gateway.http import Answer, Asked
 from gateway.identity import identified
 from gateway.link import Bus
 from gateway.problems import Problem
+from gateway.receipts import own_queries
 
 log = logging.getLogger(__name__)
 
@@ -82,13 +84,6 @@ class Beats:
         return [self._heard[key] for key in sorted(self._heard)]
 
 
-class ContextHead(Struct):
-    """A context's answer to `Head(after)`: the last position, and how far behind it each given position is."""
-
-    position: int
-    lags: list[dict[str, float]]
-
-
 class ModelLag(Struct):
     """How far one read model is behind one context. `ms` is the age of the oldest event that it does not show, or 0."""
 
@@ -147,7 +142,7 @@ class Lag:
         head = await self._head(context, [each.said["position"] for each in models])
         found = []
         for i, each in enumerate(models):
-            lag = head.lags[i] if head else {}
+            lag = head.lag[i] if head else None
             found.append(
                 ModelLag(
                     model=each.name,
@@ -155,8 +150,8 @@ class Lag:
                     state=each.said.get("state", "") if each.state == "live" else each.state,
                     projected=each.said["position"],
                     head=head.position if head else UNKNOWN,
-                    events=int(lag["events"]) if lag else UNKNOWN,
-                    ms=round(lag["ms"], 1) if lag else UNKNOWN,
+                    events=lag.events if lag else UNKNOWN,
+                    ms=round(lag.ms, 1) if lag else UNKNOWN,
                     p50_ms=each.said.get("p50_ms"),
                     p99_ms=each.said.get("p99_ms"),
                     n=each.said.get("n", 0),
@@ -166,14 +161,15 @@ class Lag:
             )
         return found
 
-    async def _head(self, context: str, positions: list[int]) -> ContextHead | None:
-        subject = query_subject(OWN_NAME, f"{context.capitalize()}Head")
+    async def _head(self, context: str, positions: list[int]) -> HeadAnswer | None:
+        query = own_queries(context)[3](tuple(positions))
+        subject = query_subject(OWN_NAME, type(query).__name__)
         try:
-            reply = await self._bus.nc.request(subject, msgspec.json.encode({"after": positions}), timeout=HEAD_S)
-            head = msgspec.json.decode(reply.data, type=ContextHead)
+            reply = await self._bus.nc.request(subject, msgspec.json.encode(query), timeout=HEAD_S)
+            head = msgspec.json.decode(reply.data, type=HeadAnswer)
         except (nats.errors.Error, TimeoutError, msgspec.DecodeError, Problem):
             return None
-        return head if len(head.lags) == len(positions) else None
+        return head if len(head.lag) == len(positions) else None
 
 
 class LagDoor:

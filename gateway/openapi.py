@@ -15,10 +15,11 @@ from common.codec import body_type
 from common.messages import Id, Query
 from common.personal import Personal
 from common.recorded import Receipt
+from common.shell.context_queries import AsOfAnswer, HistoryAnswer
 from common.subjects import TOKEN
 from gateway.commands_door import LONGEST_WAIT_S, CommandRoute
 from gateway.http import Answer, Asked
-from gateway.queries_door import Page
+from gateway.receipts import own_queries
 
 SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"key": []}]
 PARAMETER = re.compile(r"{(\w+)}")
@@ -120,7 +121,7 @@ class Description:
             "tags": ["queries"],
             "parameters": [*parameters, *([AS_OF] if query.stream else [])],
             "responses": {
-                "200": self._response("The answer", query.answer or Any),
+                "200": self._response("The answer", query.answer | AsOfAnswer if query.stream else query.answer or Any),
                 **self._troubles(400, 401, 404, 503),
             },
         }
@@ -133,6 +134,8 @@ class Description:
         """A route that no declaration describes. `open` needs no API key."""
         parameters = self._path_parameters(path)
         for field in msgspec.structs.fields(asked) if asked else ():
+            if field.encode_name == "stream":
+                continue  # It is in the path.
             parameter = {"name": field.name, "in": "query", "required": field.required}
             self._schema(parameter, "schema", field.type)
             parameters.append(parameter)
@@ -149,7 +152,7 @@ class Description:
     def history(self, query: type[Query]) -> None:
         path = f"{query.get}/history"
         self.plain(path, f"{query.__name__}History", "The events of this stream, in order, from the record",
-                   {200: Any}, 400, 401, 404, 503, asked=Page)  # fmt: skip
+                   {200: HistoryAnswer}, 400, 401, 404, 503, asked=own_queries(query.stream)[0])  # fmt: skip
 
     def document(self, title: str, version: str) -> dict[str, Any]:
         schemas, components = msgspec.json.schema_components(

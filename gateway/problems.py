@@ -1,6 +1,7 @@
 """Refusals in one form, RFC 9457 problems, whatever refused: a rule, a door, the router or an error of ours."""
 
 import logging
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -13,6 +14,7 @@ log = logging.getLogger(__name__)
 
 PROBLEM_JSON = (b"content-type", b"application/problem+json")
 RETRY_AFTER_S = 5
+NAMED = re.compile(r"(?:missing required|contains unknown) field `([^`]*)`")
 
 
 class Problem(Exception):
@@ -41,8 +43,10 @@ def later(code: str, detail: str, *headers: Header, **members: Any) -> Problem:
 
 def refused_input(rejected: Rejected) -> Problem:
     """400 that names the field and the rule; 413 for a body that is too large."""
-    rule, _, field = str(rejected).partition(" - at ")
-    members = {"field": field.strip("`"), "rule": rule} if field else {"rule": rule}
+    rule, _, place = str(rejected).partition(" - at ")
+    missing = NAMED.search(rule)
+    field = ".".join(part for part in (place.strip("`") or "$" * bool(missing), missing[1] if missing else "") if part)
+    members = {"field": field, "rule": rule} if field else {"rule": rule}
     return Problem(
         413 if rejected.code == "too-large" else 400, rejected.code, str(rejected), **members, **rejected.detail
     )

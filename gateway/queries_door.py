@@ -1,16 +1,16 @@
 """The doors for queries: read tables are asked here, a context's own record by its process."""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 import nats.errors
-from msgspec import Meta, Struct
 
+from common.client import STATUS_HEADER
 from common.codec import path_of_nul
 from common.dispatch import QueryDispatcher
-from common.messages import Instant, Query, Rejected
+from common.messages import Query, Rejected
 from common.personal import encode_personal
 from common.principals import Principal, Principals
 from common.subjects import is_token, query_subject
@@ -18,27 +18,14 @@ from gateway.http import JSON, Answer, Asked
 from gateway.identity import identified
 from gateway.link import Bus, ReadDatabase
 from gateway.problems import PROBLEM_JSON, Problem, later, refused_input
-from gateway.receipts import Receipts, Silent
+from gateway.receipts import Receipts, Silent, own_queries
 
 FORWARD_S = 5.0
 RECEIPT_S = 2.0
 MOST_PARAMETERS = 32
+HANDED_ON = ("Retry-After", "Daybook-Position", "Daybook-Staleness-Ms")
 
 _encoder = msgspec.json.Encoder(enc_hook=encode_personal)
-
-
-class Page(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which part of a history: events after a version."""
-
-    after: Annotated[int, Meta(ge=0, le=2**53)] = 0
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
-
-
-class Moment(Struct, frozen=True, forbid_unknown_fields=True):
-    """A point in a stream's life: a version, or a time."""
-
-    version: Annotated[int, Meta(ge=1, le=2**53)] | None = None
-    time: Instant | None = None
 
 
 class QueryDoor:
@@ -56,9 +43,12 @@ class QueryDoor:
         moment = given.pop("as_of", None) if self._query.stream else None
         query = strict(given, self._query)
         if moment is not None:
-            return await forward(self._bus, principal, self._query.stream, "AsOf", stream_of(asked) | as_of(moment))
+            return await forward(self._bus, principal, self._query.stream, as_of(self._query.stream, asked, moment))
         async with self._reads.connection() as connection:
-            found = await self._dispatcher.dispatch(query, connection)
+            try:
+                found = await self._dispatcher.dispatch(query, connection)
+            except Rejected as rejected:
+                raise refused_input(rejected) from None
         if found is None:
             raise Problem(404, "not-found", "there is nothing of this name, or it is not visible yet")
         return Answer(200, _encoder.encode(found))
@@ -69,12 +59,12 @@ class HistoryDoor:
 
     def __init__(self, context: str, principals: Principals, bus: Bus) -> None:
         self._context, self._principals, self._bus = context, principals, bus
+        self._history = own_queries(context)[0]
 
     async def __call__(self, asked: Asked) -> Answer:
         principal = identified(asked, self._principals)
-        page = strict(parameters({}, asked.query), Page)
-        question = stream_of(asked) | {"after": page.after, "limit": page.limit}
-        return await forward(self._bus, principal, self._context, "History", question)
+        query = strict(parameters({"stream": stream_of(asked)}, asked.query), self._history)
+        return await forward(self._bus, principal, self._context, query)
 
 
 class ReceiptDoor:
@@ -98,15 +88,17 @@ class ReceiptDoor:
         return Answer(200, msgspec.json.encode(receipt))
 
 
-async def forward(bus: Bus, principal: Principal, context: str, kind: str, question: Mapping[str, Any]) -> Answer:
+async def forward(bus: Bus, principal: Principal, context: str, query: Query) -> Answer:
     """Asks the context's process in the principal's name and hands its answer on."""
-    subject = query_subject(principal.name, f"{context.capitalize()}{kind}")
+    subject = query_subject(principal.name, type(query).__name__)
     try:
-        reply = await bus.nc.request(subject, msgspec.json.encode(question), timeout=FORWARD_S)
+        reply = await bus.nc.request(subject, msgspec.json.encode(query), timeout=FORWARD_S)
     except (nats.errors.Error, TimeoutError):
         raise no_answer(context) from None
-    status = int((reply.headers or {}).get("Daybook-Status", "200"))
-    return Answer(status, reply.data, (JSON if status < 400 else PROBLEM_JSON,))
+    headers = reply.headers or {}
+    status = int(headers.get(STATUS_HEADER, "200"))
+    kept = [(name.lower().encode(), value.encode()) for name, value in headers.items() if name in HANDED_ON]
+    return Answer(status, reply.data, (JSON if status < 400 else PROBLEM_JSON, *kept))
 
 
 def no_answer(context: str) -> Problem:
@@ -138,19 +130,16 @@ def strict(given: dict[str, str], kind: type[Any]) -> Any:
         raise refused_input(Rejected("malformed", str(error))) from None
 
 
-def stream_of(asked: Asked) -> dict[str, Any]:
+def stream_of(asked: Asked) -> str:
     """The stream that the path names, by its one parameter."""
     (stream,) = asked.path.values()
     if not is_token(stream):
         raise Problem(404, "not-found", "there is nothing of this name")
-    return {"stream": stream}
+    return stream
 
 
-def as_of(text: str) -> dict[str, Any]:
-    """`as_of` is a version, or a time with its offset (RFC 3339)."""
-    name = "version" if text.isascii() and text.isdigit() else "time"
-    try:
-        msgspec.convert({name: text}, Moment, strict=False)
-    except msgspec.ValidationError as error:
-        raise refused_input(Rejected("malformed", f"a version or a time with offset is needed: {error}")) from None
-    return {name: int(text) if name == "version" else text}
+def as_of(context: str, asked: Asked, moment: str) -> Query:
+    """The question for a stream at a moment: a version, or a time with its offset (RFC 3339)."""
+    name = "version" if moment.isascii() and moment.isdigit() else "time"
+    query: Query = strict({"stream": stream_of(asked), name: moment}, own_queries(context)[1])
+    return query

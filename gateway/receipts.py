@@ -3,17 +3,22 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import cache
 
 import msgspec
 import nats.errors
 from nats.aio.msg import Msg
 
 from common.recorded import Receipt, receipt_decoder
+from common.shell.context_queries import context_query_types
 from common.subjects import query_subject, receipt_subject
 from gateway.link import Bus
 
 MOST_IDS = 256
 REQUEST_S = 2.0
+
+own_queries = cache(context_query_types)
+"""The queries that a context's process answers: History, AsOf, Receipts, Head; their types are made once."""
 
 _answer = msgspec.json.Decoder(dict[str, Receipt])
 
@@ -63,9 +68,10 @@ class Receipts:
         del self._asking[principal, context]
 
     async def _request(self, principal: str, context: str, ids: list[str]) -> dict[str, Receipt] | None:
-        subject = query_subject(principal, f"{context.capitalize()}Receipts")
+        query = own_queries(context)[2](ids)
+        subject = query_subject(principal, type(query).__name__)
         try:
-            reply = await self._bus.nc.request(subject, msgspec.json.encode({"ids": ids}), timeout=REQUEST_S)
+            reply = await self._bus.nc.request(subject, msgspec.json.encode(query), timeout=REQUEST_S)
             return _answer.decode(reply.data)
         except Exception:  # Whatever the reason, nothing is known; the doors go on without.
             return None

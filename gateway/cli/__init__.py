@@ -14,8 +14,8 @@ COMMANDS = {
     "status": ("gateway.cli.status:status", "Say which parts answer, and how durable the servers are set."),
     "replay": ("gateway.cli.replay:replay", "Play real baskets of a grocer's year through the system."),
     "send": ("gateway.cli.talk:send", "Send a command over NATS and show its receipt."),
-    "ask": ("gateway.cli.talk:ask", "Ask a query over NATS and show the answer and how fresh it is."),
-    "watch": ("gateway.cli.talk:watch", "Watch the state of orders as it changes."),
+    "ask": ("gateway.cli.talk:ask", "Ask a query over NATS and show the answer."),
+    "watch": ("gateway.cli.talk:watch", "Show receipts as commands are decided."),
     "prepare": ("gateway.cli.prepare:prepare", "Make keys, passwords and the NATS configuration (separate servers)."),
     "provision": ("gateway.cli.prepare:provision", "Make schemas, streams and buckets (separate servers)."),
 }

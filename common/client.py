@@ -1,0 +1,242 @@
+"""A client for those who talk NATS: sends commands, waits for receipts, asks queries, watches.
+
+It knows no business. Commands and queries are given as structs, or by plain names with their JSON (`*_named`). Nothing
+that is sent twice under one command id happens twice, so whatever raised `OutcomeUnknown` may be sent again.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import nats.errors
+from msgspec import Struct
+from nats.aio.client import Client as Nats
+from nats.aio.msg import Msg
+
+from common.bus.batches import Batches, OutcomeUnknown
+from common.bus.connect import BusErrors
+from common.codec import CommandCodec, command_key
+from common.messages import Command, Query
+from common.recorded import (
+    COMMAND_ID_HEADER,
+    EXPECTED_VERSION_HEADER,
+    VERSION,
+    VERSION_HEADER,
+    Receipt,
+    receipt_decoder,
+)
+from common.subjects import command_subject, is_token, query_subject
+
+STATUS_HEADER = "Daybook-Status"
+ASK_S = 5.0
+MOST_WATCHED = 10_000
+
+_receipts = msgspec.json.Decoder(dict[str, Receipt])
+
+
+class Sent(Struct, frozen=True):
+    """A command that is stored durably, at `sequence` of the stream. Its receipt will say what became of it."""
+
+    context: str
+    key: str
+    command_id: str
+    sequence: int
+
+
+class QueryRefused(Exception):
+    """A query was answered with a problem (RFC 9457); `status` is as HTTP would have it."""
+
+    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+        super().__init__(problem.get("detail") or f"refused with status {status}")
+        self.status, self.problem = status, problem
+
+
+class NoAnswer(Exception):
+    """Nobody answered in time."""
+
+
+class NotPermitted(Exception):
+    """The server does not let this principal send that."""
+
+
+class Client:
+    """A principal's connection. Made by `connect`."""
+
+    def __init__(self, nc: Nats, principal: str, errors: BusErrors) -> None:
+        self._nc, self.principal, self.errors = nc, principal, errors
+        self._batches = Batches(nc)
+        self._waiting: dict[tuple[str, str], asyncio.Future[Receipt]] = {}
+        self._watching: set[asyncio.Queue[Receipt]] = set()
+        self._listening: asyncio.Task[None] | None = None
+
+    async def send(self, command: Command, *, command_id: str = "", expected_version: int | None = None) -> Sent:
+        """Send a command; returns once it is stored. Without a command id, one is made.
+
+        Raises `NotPermitted`; and `StreamFull`, `TooLarge`, `Refused`, `OutcomeUnknown` (common.bus.batches).
+        """
+        kind = type(command)
+        body, key = body_of(command), command_key(command)
+        return await self.send_named(context_of(kind), kind.__name__, key, body, command_id, expected_version)
+
+    async def send_many(self, commands: Iterable[Command]) -> list[Sent]:
+        """Send commands, in this order, sharing the server's disk writes. Raises as `send`; then some may be stored."""
+        return await asyncio.gather(*(self.send(command) for command in commands))
+
+    async def send_named(
+        self, context: str, type_name: str, key: str, body: bytes,
+        command_id: str = "", expected_version: int | None = None,
+    ) -> Sent:  # fmt: skip
+        """As `send`, by plain names and with the JSON of the body. Raises `ValueError` for what is no token."""
+        command_id = command_id or uuid4().hex
+        if odd := [token for token in (context, type_name, key, command_id) if not is_token(token)]:
+            raise ValueError(f"{odd[0]!r} must be 1 to 64 letters, digits, '_' or '-'")
+        headers = {VERSION_HEADER: VERSION, COMMAND_ID_HEADER: command_id}
+        if expected_version is not None:
+            headers[EXPECTED_VERSION_HEADER] = str(expected_version)
+        subject = command_subject(self.principal, context, key, type_name)
+        try:
+            ack = await self._batches.publish(subject, headers, body)
+        except OutcomeUnknown:
+            if self._denied(subject):
+                raise NotPermitted(f"{self.principal} may not send {type_name} to {context}") from None
+            raise
+        return Sent(context, key, command_id, ack.sequence)
+
+    async def wait(self, sent: Sent, within: float = 30.0) -> Receipt:
+        """The receipt, as soon as it is there. Raises `TimeoutError` when there is none after so many seconds.
+
+        A pushed receipt may be lost, or have come before: the store is asked first, and again before giving up.
+        """
+        await self._listen()
+        name = (sent.context, sent.command_id)
+        answer = self._waiting.setdefault(name, asyncio.get_running_loop().create_future())
+        try:
+            if stored := await self._stored(sent):
+                return stored
+            return await asyncio.wait_for(asyncio.shield(answer), within)
+        except TimeoutError:
+            if stored := await self._stored(sent):
+                return stored
+            raise TimeoutError(f"the command {sent.command_id} is not decided after {within:g} s") from None
+        finally:
+            self._waiting.pop(name, None)
+
+    async def receipt(self, context: str, command_id: str) -> Receipt | None:
+        """The stored receipt, or None while there is none. Raises `NoAnswer`."""
+        answer = await self.ask_named(f"{context.capitalize()}Receipts", {"ids": [command_id]})
+        return msgspec.convert(answer, dict[str, Receipt]).get(command_id)
+
+    async def ask(self, query: Query, within: float = ASK_S) -> Any:
+        """The answer to a query, as plain data. Raises `QueryRefused` and `NoAnswer`."""
+        return await self.ask_named(type(query).__name__, msgspec.to_builtins(query), within)
+
+    async def ask_named(self, type_name: str, fields: Any, within: float = ASK_S) -> Any:
+        """As `ask`, by the query's name."""
+        subject = query_subject(self.principal, type_name)
+        try:
+            reply = await self._nc.request(subject, msgspec.json.encode(fields), timeout=within)
+        except nats.errors.NoRespondersError:
+            raise NoAnswer(f"nobody answers {type_name}") from None
+        except (nats.errors.Error, TimeoutError):
+            if self._denied(subject):
+                raise NotPermitted(f"{self.principal} may not ask {type_name}") from None
+            raise NoAnswer(f"no answer to {type_name} within {within:g} s") from None
+        answer = msgspec.json.decode(reply.data)
+        if (status := int((reply.headers or {}).get(STATUS_HEADER, "200"))) >= 400:
+            raise QueryRefused(status, answer)
+        return answer
+
+    @asynccontextmanager
+    async def watch(self) -> AsyncIterator[AsyncIterator[Receipt]]:
+        """Every receipt of this principal from now on. The oldest are dropped when they are not taken fast enough."""
+        await self._listen()
+        queue: asyncio.Queue[Receipt] = asyncio.Queue(MOST_WATCHED)
+
+        async def receipts() -> AsyncIterator[Receipt]:
+            while True:
+                yield await queue.get()
+
+        self._watching.add(queue)
+        try:
+            yield receipts()
+        finally:
+            self._watching.discard(queue)
+
+    async def _stored(self, sent: Sent) -> Receipt | None:
+        try:
+            return await self.receipt(sent.context, sent.command_id)
+        except (NoAnswer, QueryRefused):
+            return None
+
+    async def _listen(self) -> None:
+        """Subscribe to our receipts, once; returns when the server has taken note."""
+        if self._listening is None:
+            self._listening = asyncio.create_task(self._subscribe())
+        await asyncio.shield(self._listening)
+
+    async def _subscribe(self) -> None:
+        await self._nc.subscribe(f"receipt.{self.principal}.>", cb=self._hear)
+        await self._nc.flush()
+
+    async def _hear(self, message: Msg) -> None:
+        if (message.headers or {}).get(VERSION_HEADER) != VERSION:
+            return  # Not ours: a server's own acknowledgement can be steered here.
+        receipt = receipt_decoder.decode(message.data)
+        answer = self._waiting.get((receipt.context, receipt.command_id))
+        if answer and not answer.done():
+            answer.set_result(receipt)
+        for queue in self._watching:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(receipt)
+
+    def _denied(self, subject: str) -> bool:
+        """Whether the server's last word was that we may not publish there: all else looks like a time-out."""
+        last = self.errors.last.lower()
+        return "permissions violation" in last and subject.lower() in last
+
+
+@asynccontextmanager
+async def connect(url: str, principal: str, password: str, *, within: float = 5.0) -> AsyncIterator[Client]:
+    """A client for as long as the block runs. Raises `ConnectionError` when it cannot connect within so many seconds.
+
+    Later it reconnects for ever.
+    """
+    errors, nc = BusErrors(), Nats()
+    try:
+        async with asyncio.timeout(within):
+            await nc.connect(
+                url,
+                user=principal,
+                password=password,
+                name=principal,
+                inbox_prefix=f"_INBOX.{principal}".encode(),
+                error_cb=errors.note,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=0.25,  # type: ignore[arg-type]  # any number of seconds, passed to asyncio.sleep
+                connect_timeout=2,
+                ping_interval=5,
+            )
+    except TimeoutError:
+        raise ConnectionError(f"no connection to {url} within {within:g} s: {errors.last}") from None
+    try:
+        yield Client(nc, principal, errors)
+    finally:
+        await nc.close()
+
+
+def context_of(kind: type[Command]) -> str:
+    """The context of a command: the package whose module `commands` defines it."""
+    return kind.__module__.rpartition(".")[0].rpartition(".")[2]
+
+
+def body_of(command: Command) -> bytes:
+    """The JSON of a command without its key, which travels in the subject or the path."""
+    return msgspec.json.encode(_codec(type(command)).body(*msgspec.structs.astuple(command)[1:]))
+
+
+_codec = cache(CommandCodec)
