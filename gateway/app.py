@@ -17,11 +17,11 @@ from common.dispatch import QueryDispatcher, QueryHandler
 from common.messages import Command, Query
 from common.principals import load_principals
 from common.recorded import Receipt
-from gateway import openapi
+from gateway import openapi, page
 from gateway.backlog import Backlog
 from gateway.commands_door import CommandDoor, command_routes
 from gateway.doors import route
-from gateway.http import Answer, Asked, Door
+from gateway.http import Answer, Asked, Door, Patience
 from gateway.intake import Intake
 from gateway.lag import Beats, Lag, LagDoor
 from gateway.link import Bus, ReadDatabase
@@ -73,6 +73,7 @@ class Gateway:
         self._backlog = Backlog(self._bus, self._contexts, settings.backlog_age_s)
         self._receipts = Receipts(self._bus)
         self._intake = Intake(self._bus, self._receipts, self._backlog)
+        self._patience = Patience()
         self._beats = Beats(self._bus)
         self._lag = Lag(self._bus, self._beats)
 
@@ -80,7 +81,7 @@ class Gateway:
         """Method, path and door of every route."""
         dispatcher = QueryDispatcher(self._queries)
         for each in self._commands:
-            yield "POST", each.path, CommandDoor(each, self._principals, self._intake)
+            yield "POST", each.path, CommandDoor(each, self._principals, self._intake, self._patience)
         for query in self._queries:
             yield "GET", query.get, QueryDoor(query, dispatcher, self._principals, self._reads, self._bus)
             if query.stream:
@@ -92,15 +93,13 @@ class Gateway:
         yield "GET", "/readyz/commands", ready(commands=self._bus.answers)
         yield "GET", "/readyz/queries", ready(queries=self._reads.answers)
         yield "GET", "/openapi.json", fixed(msgspec.json.encode(self._described().document("Daybook", own_version())))
-        yield "GET", "/docs", openapi.page
+        yield "GET", "/docs", page.page
 
     @asynccontextmanager
     async def running(self, app: Litestar) -> AsyncIterator[None]:
         """Connects in the background: each door is open as soon as what it needs is there."""
-        tasks = [
-            asyncio.create_task(work)
-            for work in (self._bus.run(self._settings), self._backlog.run(), self._beats.run())
-        ]
+        work = (self._bus.run(self._settings), self._backlog.run(), self._beats.run(), self._patience.run())
+        tasks = [asyncio.create_task(each) for each in work]
         try:
             yield
         finally:
@@ -150,7 +149,7 @@ def fixed(body: bytes) -> Door:
 
 def static_files() -> Any:
     """The scripts of the API's page, from the package that carries them."""
-    return create_static_files_router("/docs/static", [openapi.static_files()], include_in_schema=False)
+    return create_static_files_router("/docs/static", [page.static_files()], include_in_schema=False)
 
 
 def own_version() -> str:

@@ -11,7 +11,7 @@ from common.messages import Command, Rejected
 from common.principals import Principals
 from common.recorded import Receipt, derived_id
 from common.subjects import is_token
-from gateway.http import CLOSE, JSON, Answer, Asked, Header, TooSlow, read_body
+from gateway.http import CLOSE, JSON, Answer, Asked, Header, Patience, TooSlow
 from gateway.identity import identified, permit
 from gateway.intake import Intake, Submission, receipt_path
 from gateway.problems import Problem, refused_input
@@ -54,8 +54,8 @@ def command_routes(commands: dict[str, tuple[type[Command], ...]]) -> list[Comma
 class CommandDoor:
     """Takes one type of command in at one route."""
 
-    def __init__(self, route: CommandRoute, principals: Principals, intake: Intake) -> None:
-        self._principals, self._intake = principals, intake
+    def __init__(self, route: CommandRoute, principals: Principals, intake: Intake, patience: Patience) -> None:
+        self._principals, self._intake, self._patience = principals, intake, patience
         self._context, self._declared = route.context, route.command.declared
         self._name, self._codec = route.command.__name__, CommandCodec(route.command)
         self._key = "" if route.derives_key else self._declared.key
@@ -66,7 +66,7 @@ class CommandDoor:
         if asked.query:
             raise Problem(400, "malformed", "a command takes no query parameters", rule="no query parameters")
         command_id, keyed = command_id_of(asked)
-        body = await json_body(asked)
+        body = await json_body(asked, self._patience)
         wait = wait_of(asked)
         key = asked.path[self._key] if self._key else derived_id(asker.name, command_id)
         if not is_token(key):
@@ -94,10 +94,10 @@ def command_id_of(asked: Asked) -> tuple[str, bool]:
     return command_id, True
 
 
-async def json_body(asked: Asked) -> bytes:
+async def json_body(asked: Asked, patience: Patience) -> bytes:
     """The bytes of the body. Raises problems 408, 413 and 415; an empty body needs no content type."""
     try:
-        body = await read_body(asked.receive, MAX_BODY)
+        body = await patience.body(asked.receive, MAX_BODY)
     except TooSlow:
         raise Problem(408, "too-slow", "the body did not arrive in time", CLOSE) from None
     if len(body) > MAX_BODY:

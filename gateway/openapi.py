@@ -1,11 +1,9 @@
-"""The description of the API (OpenAPI 3.1), derived from the same declarations as the routes, and an offline page."""
+"""The description of the API (OpenAPI 3.1), derived from the same declarations as the routes."""
 
 import inspect
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,10 +16,10 @@ from common.recorded import Receipt
 from common.shell.context_queries import AsOfAnswer, HistoryAnswer
 from common.subjects import TOKEN
 from gateway.commands_door import LONGEST_WAIT_S, CommandRoute
-from gateway.http import Answer, Asked
 from gateway.receipts import own_queries
 
 SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"key": []}]
+PROBLEM = "application/problem+json"
 PARAMETER = re.compile(r"{(\w+)}")
 
 COMMAND_HEADERS = [
@@ -89,7 +87,7 @@ class Description:
     def __init__(self) -> None:
         self._paths: dict[str, dict[str, Any]] = {}
         self._types: list[Any] = [ProblemDetails, Undecided, Receipt]
-        self._open: list[tuple[dict[str, Any], str, Any]] = []
+        self._open: list[tuple[Any, str | int, Any]] = []
 
     def command(self, route: CommandRoute) -> None:
         declared, body = route.command.declared, _body_type(route.command)
@@ -98,7 +96,7 @@ class Description:
         own_place = route.path != declared.post
         operation = self._operation(route.command, "at its own place" if own_place else "") | {
             "tags": [route.context],
-            "parameters": [*self._path_parameters(route.path), *COMMAND_HEADERS],
+            "parameters": [*self._parameters(route.path), *COMMAND_HEADERS],
             "requestBody": {"required": bool(msgspec.structs.fields(body)), "content": {"application/json": content}},
             "responses": {
                 "200": self._response("Accepted (only with `Prefer: wait`)", Receipt),
@@ -110,20 +108,11 @@ class Description:
         self._add("post", route.path, operation)
 
     def query(self, query: type[Query]) -> None:
-        names = set(PARAMETER.findall(query.get))
-        asked = [f for f in msgspec.structs.fields(query) if f.name not in names]
-        parameters = self._path_parameters(query.get)
-        for field in asked:
-            parameter = {"name": field.name, "in": "query", "required": field.required}
-            self._schema(parameter, "schema", field.type)
-            parameters.append(parameter)
+        answers = (query.answer, AsOfAnswer) if query.stream else (query.answer or Any,)
         operation = self._operation(query) | {
             "tags": ["queries"],
-            "parameters": [*parameters, *([AS_OF] if query.stream else [])],
-            "responses": {
-                "200": self._response("The answer", query.answer | AsOfAnswer if query.stream else query.answer or Any),
-                **self._troubles(400, 401, 404, 503),
-            },
+            "parameters": self._parameters(query.get, query) + ([AS_OF] if query.stream else []),
+            "responses": {"200": self._response("The answer", *answers), **self._troubles(400, 401, 404, 503)},
         }
         self._add("get", query.get, operation)
 
@@ -132,19 +121,12 @@ class Description:
         asked: type[Struct] | None = None, open: bool = False,
     ) -> None:  # fmt: skip
         """A route that no declaration describes. `open` needs no API key."""
-        parameters = self._path_parameters(path)
-        for field in msgspec.structs.fields(asked) if asked else ():
-            if field.encode_name == "stream":
-                continue  # It is in the path.
-            parameter = {"name": field.name, "in": "query", "required": field.required}
-            self._schema(parameter, "schema", field.type)
-            parameters.append(parameter)
         responses = {str(status): self._response("Answered", kind) for status, kind in kinds.items()}
         operation: dict[str, Any] = {
             "operationId": name,
             "summary": text,
             "tags": ["system" if open else "queries"],
-            "parameters": parameters,
+            "parameters": self._parameters(path, asked),
             "responses": responses | self._troubles(*troubles),
         }
         self._add("get", path, operation | ({"security": []} if open else {}))
@@ -175,30 +157,41 @@ class Description:
             },
         }
 
-    def _schema(self, where: dict[str, Any], name: str, kind: Any) -> None:
+    def _schema(self, where: Any, name: str | int, kind: Any) -> None:
         """Puts the schema of a type there, once all types are known."""
         self._types.append(kind)
         self._open.append((where, name, kind))
 
-    def _response(self, text: str, kind: Any, media_type: str = "application/json") -> dict[str, Any]:
-        content: dict[str, Any] = {}
-        self._schema(content, "schema", kind)
+    def _response(self, text: str, *kinds: Any, media_type: str = "application/json") -> dict[str, Any]:
+        """A response of one of these types."""
+        schemas: list[Any] = [None for _ in kinds]
+        content: dict[str, Any] = {"schema": {"anyOf": schemas}}
+        for place, kind in enumerate(kinds):
+            if len(kinds) > 1:
+                self._schema(schemas, place, kind)
+            else:
+                self._schema(content, "schema", kind)
         return {"description": text, "content": {media_type: content}}
 
     def _troubles(self, *statuses: int) -> dict[str, Any]:
-        return {str(s): self._response(TROUBLES[s], ProblemDetails, "application/problem+json") for s in statuses}
+        return {str(s): self._response(TROUBLES[s], ProblemDetails, media_type=PROBLEM) for s in statuses}
 
     def _operation(self, kind: type[Struct], suffix: str = "") -> dict[str, Any]:
         text = inspect.getdoc(kind) or kind.__name__
         name = f"{kind.__name__} {suffix}".strip()
         return {"operationId": name.replace(" ", "-"), "summary": name, "description": text}
 
-    def _path_parameters(self, path: str) -> list[dict[str, Any]]:
-        found = []
-        for name in PARAMETER.findall(path):
-            parameter: dict[str, Any] = {"name": name, "in": "path", "required": True}
-            self._schema(parameter, "schema", Id)
-            found.append(parameter)
+    def _parameters(self, path: str, asked: type[Struct] | None = None) -> list[dict[str, Any]]:
+        """Those that the path names, then the fields of a query that it does not name."""
+        named = PARAMETER.findall(path)
+        found: list[dict[str, Any]] = []
+        for name in named:
+            found.append({"name": name, "in": "path", "required": True})
+            self._schema(found[-1], "schema", Id)
+        for field in msgspec.structs.fields(asked) if asked else ():
+            if field.encode_name not in (*named, "stream"):
+                found.append({"name": field.encode_name, "in": "query", "required": field.required})
+                self._schema(found[-1], "schema", field.type)
         return found
 
     def _add(self, method: str, path: str, operation: dict[str, Any]) -> None:
@@ -210,30 +203,6 @@ Commands are stored durably, then decided: 202 means stored. The receipt says wh
 Queries read tables that follow shortly after; `/consistency-lag` says how far behind they are.
 Unknown fields are refused. Of a repeated name in a body the last value counts.
 """
-
-PAGE = """<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Daybook API</title>
-<link rel="icon" href="data:,"><link rel="stylesheet" href="/docs/static/swagger-ui.css"></head>
-<body><div id="page"></div>
-<script src="/docs/static/swagger-ui-bundle.js"></script>
-<script>SwaggerUIBundle({url: "/openapi.json", dom_id: "#page", deepLinking: true, validatorUrl: null})</script>
-</body></html>
-"""
-
-
-async def page(asked: Asked) -> Answer:
-    return Answer(200, PAGE.encode(), ((b"content-type", b"text/html; charset=utf-8"),))
-
-
-def static_files() -> Path:
-    """Where the page's scripts lie: they come with a package, so that the page needs no other server."""
-    spec = find_spec("litestar_offline_docs")
-    if spec is None or spec.origin is None:
-        raise RuntimeError("litestar-offline-docs is not installed (requirements.txt)")
-    return Path(spec.origin).parent / "static"
-
 
 _body_type = cache(body_type)  # One type a command, however many routes: two of one name would be told apart.
 

