@@ -1,0 +1,271 @@
+"""Publishing into a stream in batches: concurrent callers share one atomic batch, so one disk write (protocols P5).
+
+Measured with `sync_interval: always`: 4,370 messages a second one by one, 29,700 in batches of 128.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Mapping, Sequence
+from itertools import count
+
+import msgspec
+import nats.errors
+from msgspec import Struct
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.js.api import Header
+
+log = logging.getLogger(__name__)
+
+MAX_MESSAGE = 80 * 1024
+"""Bytes of a message with its headers, at most: a body of 64 KiB and our headers. The command stream refuses more."""
+MAX_BATCH_BYTES = 1024 * 1024
+"""Half of what nats-py buffers before a publish waits for the socket."""
+POLL_S = 0.05
+REMEMBERED = 50_000
+FULL = 10077
+
+
+class StreamFull(Exception):
+    """The stream takes no more; nothing was stored."""
+
+
+class OutcomeUnknown(Exception):
+    """No answer came in time, or the connection was lost: the message may be stored, now or within moments."""
+
+
+class TooLarge(Exception):
+    """The message is larger than `MAX_MESSAGE`; it was not sent."""
+
+
+class Refused(Exception):
+    """The server refused the message for another reason; it was not stored. `code`: the server's; 503: no stream."""
+
+    def __init__(self, code: int, description: str) -> None:
+        super().__init__(f"{description} ({code})")
+        self.code = code
+
+
+class Ack(Struct, frozen=True):
+    """Where the message is stored; when `duplicate`, where the first message with its id is."""
+
+    sequence: int
+    duplicate: bool = False
+
+
+class Problem(Struct):
+    """An error in a server's answer."""
+
+    err_code: int = 0
+    description: str = ""
+
+
+class PubAck(Struct):
+    """A server's answer to one message or to a whole batch, whose last sequence it then gives."""
+
+    seq: int = 0
+    duplicate: bool = False
+    error: Problem | None = None
+
+
+class Outgoing(Struct, eq=False):
+    """A message on its way and the future its caller waits for."""
+
+    subject: str
+    headers: dict[str, str]
+    body: bytes
+    size: int
+    suspect: bool
+    answer: asyncio.Future[Ack]
+
+
+class Recent:
+    """Remembers the last ids, at least `size` and at most twice as many."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._new, self._old = size, set[str](), set[str]()
+
+    def seen(self, identity: str) -> bool:
+        """Whether this id was asked for lately; remembers it."""
+        known = identity in self._new or identity in self._old
+        self._new.add(identity)
+        if len(self._new) >= self._size:
+            self._new, self._old = set(), self._new
+        return known
+
+
+class Batches:
+    """Publishes what is there now, at most `size` messages, with one batch in flight. All go to one stream.
+
+    Of messages published by one task after another the order is kept, and among concurrent ones the order of the calls,
+    but for those with an id seen lately: one repeated id would make the server refuse a whole batch, so they go singly.
+    """
+
+    def __init__(self, nc: Client, *, size: int = 256, deadline_s: float = 5.0) -> None:
+        self._nc, self._size, self._deadline_s = nc, size, deadline_s
+        self._waiting: deque[Outgoing] = deque()
+        self._recent = Recent(REMEMBERED)
+        self._runner: asyncio.Task[None] | None = None
+        self._inbox = nc.new_inbox()
+        self._subscription: Subscription | None = None
+        self._replies: dict[str, asyncio.Future[Msg]] = {}
+        self._numbers = count(1)
+
+    async def publish(self, subject: str, headers: Mapping[str, str], body: bytes, msg_id: str = "") -> Ack:
+        """Store one message. With a `msg_id` the server stores it once within the stream's window (two minutes).
+
+        Raises `TooLarge`, `StreamFull`, `Refused`, and `OutcomeUnknown` after the deadline. A caller that is cancelled
+        may or may not have published.
+        """
+        sent = dict(headers)
+        if msg_id:
+            sent[Header.MSG_ID.value] = msg_id
+        size = len(body) + sum(len(name) + len(value.encode()) + 4 for name, value in sent.items()) + 14
+        if size > MAX_MESSAGE:
+            raise TooLarge(f"the message has {size} bytes with its headers; at most {MAX_MESSAGE} are taken")
+        loop = asyncio.get_running_loop()
+        suspect = bool(msg_id) and self._recent.seen(msg_id)
+        message = Outgoing(subject, sent, body, size, suspect, loop.create_future())
+        self._waiting.append(message)
+        if self._runner is None or self._runner.done():
+            self._runner = loop.create_task(self._run())
+        timer = loop.call_later(self._deadline_s, fail, [message], f"no answer within {self._deadline_s:g} s")
+        try:
+            return await message.answer
+        finally:
+            timer.cancel()
+
+    async def _run(self) -> None:
+        """Sends batch after batch while messages wait."""
+        while self._waiting:
+            if not self._can_send():
+                await asyncio.sleep(POLL_S)
+                while self._waiting and self._waiting[0].answer.done():
+                    self._waiting.popleft()
+                continue
+            messages = self._next()
+            try:
+                await self._send(messages)
+            except nats.errors.Error as error:
+                fail(messages, str(error) or type(error).__name__)
+            except Exception as error:
+                log.exception("a batch could not be published")
+                fail(messages, repr(error))
+
+    def _can_send(self) -> bool:
+        """Whether what is sent goes out now; nats-py would keep it, and send it when its caller has long gone."""
+        if self._nc.is_closed:
+            return True  # Then sending fails at once, and says so.
+        return self._nc.is_connected and self._nc.pending_data_size < MAX_BATCH_BYTES
+
+    def _next(self) -> list[Outgoing]:
+        """What is there now, at most `size` messages and about `MAX_BATCH_BYTES`, but for those nobody waits for."""
+        messages: list[Outgoing] = []
+        size = 0
+        while self._waiting and len(messages) < self._size and size < MAX_BATCH_BYTES:
+            message = self._waiting.popleft()
+            if not message.answer.done():
+                messages.append(message)
+                size += message.size
+        return messages
+
+    async def _send(self, messages: list[Outgoing]) -> None:
+        reconnects = self._nc.stats["reconnects"]
+        if self._subscription is None:
+            self._subscription = await self._nc.subscribe(f"{self._inbox}.*", cb=self._receive)
+        fresh = [message for message in messages if not message.suspect]
+        if len(fresh) > 1:
+            await self._send_batch(fresh, reconnects)
+        else:
+            await self._send_singly(fresh, reconnects)
+        await self._send_singly([message for message in messages if message.suspect], reconnects)
+
+    async def _send_batch(self, messages: Sequence[Outgoing], reconnects: int) -> None:
+        """As one atomic batch (ADR-50): all or nothing, one answer. Anything but `full` is settled one by one."""
+        number = str(next(self._numbers))
+        identity = f"{self._inbox.rsplit('.', 1)[1]}.{number}"
+        for place, message in enumerate(messages, 1):
+            headers = {**message.headers, "Nats-Batch-Id": identity, "Nats-Batch-Sequence": str(place)}
+            if place == len(messages):
+                headers["Nats-Batch-Commit"] = "1"
+                reply = self._expect(number)
+                await self._nc.publish(message.subject, message.body, f"{self._inbox}.{number}", headers)
+            else:
+                await self._nc.publish(message.subject, message.body, headers=headers)
+        await self._replied([reply], messages, reconnects)
+        if not reply.done():
+            fail(messages, "the connection was lost")
+            return
+        ack = read(reply.result())
+        if ack.error is None:
+            first = ack.seq - len(messages) + 1
+            for place, message in enumerate(messages):
+                settle(message, PubAck(first + place))
+        elif ack.error.err_code == FULL:
+            for message in messages:
+                settle(message, ack)
+        else:
+            log.debug("a batch of %d goes one by one: %s", len(messages), ack.error.description)
+            await self._send_singly(messages, reconnects)
+
+    async def _send_singly(self, messages: Sequence[Outgoing], reconnects: int) -> None:
+        """Each with an answer of its own, in order, without waiting for one before the next."""
+        replies = []
+        for message in messages:
+            number = str(next(self._numbers))
+            replies.append(self._expect(number))
+            await self._nc.publish(message.subject, message.body, f"{self._inbox}.{number}", message.headers)
+        await self._replied(replies, messages, reconnects)
+        for message, reply in zip(messages, replies, strict=True):
+            if reply.done():
+                settle(message, read(reply.result()))
+        fail(messages, "the connection was lost")
+
+    def _expect(self, number: str) -> asyncio.Future[Msg]:
+        reply: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        self._replies[number] = reply
+        return reply
+
+    async def _replied(self, replies: list[asyncio.Future[Msg]], messages: Sequence[Outgoing], reconnects: int) -> None:
+        """Until all replies are there, or none can come any more, or no caller waits any more."""
+        pending = set(replies)
+        while pending:
+            _, pending = await asyncio.wait(pending, timeout=POLL_S)
+            lost = not self._nc.is_connected or self._nc.stats["reconnects"] != reconnects
+            if lost or all(message.answer.done() for message in messages):
+                break
+        self._replies.clear()
+
+    async def _receive(self, message: Msg) -> None:
+        """The callback of our inbox. A reply that nobody expects any more is dropped."""
+        reply = self._replies.pop(message.subject.rsplit(".", 1)[1], None)
+        if reply is not None and not reply.done():
+            reply.set_result(message)
+
+
+def read(reply: Msg) -> PubAck:
+    """The server's answer; without a stream on the subject there is a bare status."""
+    if reply.headers and "Status" in reply.headers:
+        return PubAck(error=Problem(int(reply.headers["Status"]), "no stream takes this subject"))
+    return msgspec.json.decode(reply.data, type=PubAck)
+
+
+def settle(message: Outgoing, ack: PubAck) -> None:
+    """Tell the caller, if one still waits."""
+    if message.answer.done():
+        return
+    if ack.error is None:
+        message.answer.set_result(Ack(ack.seq, ack.duplicate))
+    elif ack.error.err_code == FULL:
+        message.answer.set_exception(StreamFull(ack.error.description))
+    else:
+        message.answer.set_exception(Refused(ack.error.err_code, ack.error.description))
+
+
+def fail(messages: Sequence[Outgoing], reason: str) -> None:
+    """Tell those callers who still wait that the outcome is unknown."""
+    for message in messages:
+        if not message.answer.done():
+            message.answer.set_exception(OutcomeUnknown(reason))
