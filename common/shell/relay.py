@@ -1,8 +1,13 @@
 """The relay: publishes a context's events from its store to its EVENTS stream, in position order (protocol P7).
 
 It keeps no checkpoint: the stream's last message says where it is. Each message states the sequence after which it must
-come, so the first one that is refused or lost takes all behind it along, and a second relay, or a publish that a broken
-connection held back, cannot put anything out of order. After any error the tail is read again.
+come, and within a batch also the message, so the first one that is refused or lost takes all behind it along. A second
+relay, or a publish that a broken connection held back, cannot put anything out of order. After any error the tail is
+read again.
+
+The sequence alone would not do: of a batch at 5 whose first three were refused because strays had taken 6, 7 and 8, the
+fourth would fit again, and leave a hole. Message ids serve for that chain only. They are new for each attempt, so that
+the server's memory of ids never takes a message for a repeat.
 """
 
 import asyncio
@@ -36,9 +41,11 @@ PAGE = 512
 BATCH = 256
 POLL_S = 1.0
 """How long to wait for a hint before looking anyway: hints may be lost."""
-ACKS_WITHIN_S = 5.0
+ACKS_WITHIN_S = 2.0
 SHORTEST_S, LONGEST_S = 0.05, 2.0
-EXPECTED = "Nats-Expected-Last-Sequence"
+EXPECTED_SEQUENCE = "Nats-Expected-Last-Sequence"
+EXPECTED_ID = "Nats-Expected-Last-Msg-Id"
+MESSAGE_ID = "Nats-Msg-Id"
 NO_MESSAGE = 10037
 
 
@@ -138,7 +145,7 @@ class Relay:
         """The end of the stream. Walks back over what lacks our header: a forged reply can put such there."""
         info = await ask_jetstream(self._nc, f"STREAM.INFO.{self._stream}", {})
         last, first = info["state"]["last_seq"], info["state"]["first_seq"]
-        for sequence in range(last, first - 1, -1):
+        for sequence in range(last, max(first, 1) - 1, -1):  # A stream that never held anything says 0 to 0.
             headers = await self._headers(sequence)
             if headers.get(VERSION_HEADER) == VERSION:
                 return Tail(last, int(headers[POSITION_HEADER]), headers[INCARNATION_HEADER])
@@ -167,7 +174,7 @@ class Relay:
         try:
             async with asyncio.timeout(ACKS_WITHIN_S):
                 for n, event in enumerate(events):
-                    await self._send(event, tail.sequence + n)
+                    await self._send(event, tail.sequence + n, first=n == 0)
                 await acks
         except TimeoutError:
             raise Refused(f"no acknowledgement within {ACKS_WITHIN_S:.0f} s after position {tail.position}") from None
@@ -178,16 +185,19 @@ class Relay:
         self.published += len(events)
         return Tail(tail.sequence + len(events), events[-1].position, events[-1].incarnation)
 
-    async def _send(self, event: Recorded, after: int) -> None:
+    async def _send(self, event: Recorded, after: int, *, first: bool) -> None:
+        name = f"{self._inbox}.{self._batch}"
         headers = {
             VERSION_HEADER: VERSION,
             POSITION_HEADER: str(event.position),
             INCARNATION_HEADER: event.incarnation,
-            EXPECTED: str(after),
+            EXPECTED_SEQUENCE: str(after),
+            MESSAGE_ID: f"{name}.{after + 1}",
         }
+        if not first:
+            headers[EXPECTED_ID] = f"{name}.{after}"
         subject = event_subject(event.context, event.type, event.stream)
-        reply = f"{self._inbox}.{self._batch}.{after + 1}"
-        await self._nc.publish(subject, recorded_encoder.encode(event), reply=reply, headers=headers)
+        await self._nc.publish(subject, recorded_encoder.encode(event), reply=f"{name}.{after + 1}", headers=headers)
 
     async def _acknowledged(self, message: Msg) -> None:
         """The callback for acks. Those of a batch given up are ignored."""

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
+import asyncpg
 import pytest_asyncio
 from msgspec import Struct
 from nats.aio.client import Client
@@ -69,6 +70,12 @@ class World(Struct):
             }
             subject = event_subject(event.context, event.type, event.stream)
             await self.nc.jetstream().publish(subject, recorded_encoder.encode(event), headers=headers)
+
+    async def owner_says(self, statement: str) -> None:
+        """Does to the record what no role of ours may do in life."""
+        connection = await asyncpg.connect(self.settings.write_dsn(self.name))
+        await connection.execute(statement.format(s=self.name))
+        await connection.close()
 
     async def tables(self, *models: ReadModel) -> None:
         await create_tables(self.settings.read_dsn, models, self.schema)

@@ -1,0 +1,126 @@
+"""`python -m projectors [names]`: keeps the named read models, or all there are, and answers their queries over NATS.
+
+Until SIGTERM. NATS, the read database and the stores of the contexts may be away at any time: they are waited for.
+"""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import ModuleType
+from typing import Any
+
+from common.bus.connect import connect
+from common.config import ConfigError, Settings
+from common.discovery import DiscoveryError, read_models
+from common.dispatch import QueryDispatcher
+from common.messages import Query
+from common.readmodel import ReadModel
+from common.shell.answers import Answers, answers_app
+from common.shell.patience import patiently
+from common.shell.projection import Projection
+from common.store.pool import open_pool
+from common.store.read_schema import TableDiffers, create_tables, read_checkpoints
+from common.store.reader import EventReader
+
+log = logging.getLogger("projectors")
+
+USER = "projectors"
+POSITION_HEADER = "Daybook-Position"
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        asyncio.run(run(sys.argv[1:]))
+    except (ConfigError, DiscoveryError, TableDiffers) as error:
+        sys.exit(f"projectors: {error}")
+
+
+async def run(names: Sequence[str]) -> None:
+    """Until SIGTERM or SIGINT. Raises `ConfigError` when a name is no read model or a setting is wrong."""
+    found = read_models()
+    if unknown := sorted(set(names) - set(found)):
+        raise ConfigError(f"there is no read model named {', '.join(unknown)}; there are {', '.join(found)}")
+    running = asyncio.create_task(project(Settings.from_env(), [found[name] for name in names or found]))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+    try:
+        await running
+    except asyncio.CancelledError:
+        log.info("stopped")
+
+
+async def project(settings: Settings, modules: Sequence[ModuleType]) -> None:
+    """Runs these read models, and the answers to their queries, until cancelled."""
+    models: list[ReadModel] = [module.MODEL for module in modules]
+    async with AsyncExitStack() as stack:
+        await patiently(lambda: create_tables(settings.read_dsn, models), quiet)
+        writes = await opened(stack, settings.read_dsn, "writer", 2 + 2 * len(models))
+        reads = await opened(stack, settings.read_dsn, "reader", 8)
+        readers = {
+            context: EventReader(Later(stack, settings.write_dsn(context)), context)
+            for context in sorted({context for model in models for context in model.follows})
+        }
+        nc = await connect(settings, USER)
+        stack.push_async_callback(nc.close)
+        app = answers_app(settings, answers(modules, reads))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(Projection(nc, writes, models, readers).run())
+            await app.start()
+            stack.push_async_callback(app.stop)
+
+
+def answers(modules: Sequence[ModuleType], reads: Any) -> Answers:
+    """What answers the queries of these read models from their tables, and says up to which position."""
+    handlers = {query: handler for module in modules for query, handler in module.QUERIES.items()}
+    model_of = {query: module.MODEL.name for module in modules for query in module.QUERIES}
+
+    @asynccontextmanager
+    async def connection(principal: str) -> AsyncIterator[Any]:
+        async with reads.acquire(timeout=2) as acquired:
+            yield acquired
+
+    async def freshness(query: type[Query], connection: Any) -> Mapping[str, str]:
+        checkpoints = await read_checkpoints(connection, model_of[query])
+        return {POSITION_HEADER: ", ".join(f"{name}={each.position}" for name, each in sorted(checkpoints.items()))}
+
+    return Answers(QueryDispatcher(handlers), connection, freshness)
+
+
+async def opened(stack: AsyncExitStack, dsn: str, role: Any, size: int) -> Any:
+    pool = await patiently(lambda: open_pool(dsn, role, size), quiet)
+    stack.callback(pool.terminate)
+    return pool
+
+
+class Later:
+    """A pool that is opened when it is first needed: projection starts, and goes on, without the write database."""
+
+    def __init__(self, stack: AsyncExitStack, dsn: str) -> None:
+        self._stack, self._dsn = stack, dsn
+        self._pool: Any = None
+        self._opening = asyncio.Lock()
+
+    async def fetch(self, *question: Any) -> Any:
+        return await (await self._opened()).fetch(*question)
+
+    async def fetchrow(self, *question: Any) -> Any:
+        return await (await self._opened()).fetchrow(*question)
+
+    async def _opened(self) -> Any:
+        async with self._opening:
+            if self._pool is None:
+                self._pool = await open_pool(self._dsn, "reader", 2)
+                self._stack.callback(self._pool.terminate)
+        return self._pool
+
+
+def quiet(error: str) -> None:
+    """`patiently` logs what it waits for."""
+
+
+if __name__ == "__main__":
+    main()
