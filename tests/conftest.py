@@ -3,11 +3,16 @@
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import pytest_asyncio
 
 from common.config import Settings
 from tests.servers import Servers, System, running_servers, running_system, temporary_data
+
+# How long an example takes says more about who else uses the machine than about our code.
+hypothesis.settings.register_profile("daybook", deadline=None)
+hypothesis.settings.load_profile("daybook")
 
 
 @pytest.fixture
