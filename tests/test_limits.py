@@ -12,11 +12,13 @@ from hypothesis.strategies import DataObject, data
 from common.codec import CommandCodec
 from common.discovery import commands, read_models
 from common.messages import Command, Id, Query
+from common.shell.context_queries import context_query_types
 from tests.strategies import messages
 
 COMMANDS = [command for found in commands().values() for command in found]
 QUERIES = [query for module in read_models().values() for query in module.QUERIES]
-MESSAGES: list[type[Command] | type[Query]] = [*COMMANDS, *QUERIES]
+OWN_QUERIES = [query for name in commands() for query in context_query_types(name)]
+MESSAGES: list[type[Command] | type[Query]] = [*COMMANDS, *QUERIES, *OWN_QUERIES]
 LARGEST = 2**63 - 1
 named = pytest.mark.parametrize("message", MESSAGES, ids=lambda message: message.__name__)
 
