@@ -1,7 +1,7 @@
 """The vault: one key for each person, made on first use; events are sealed with it before they are recorded."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -36,8 +36,7 @@ class Vault:
         await self._pool.execute(MAKE, missing, [new_key() for _ in missing])
         await self._find(missing)
 
-    async def find(self, persons: Iterable[str]) -> None:
-        """As `prepare`, but makes none."""
+    async def _find_missing(self, persons: Iterable[str]) -> None:
         missing = self._not_at_hand(persons)
         if missing:
             await self._find(missing)
@@ -73,7 +72,15 @@ class Vault:
         key = self._keys[person][1]
         return seal_bytes(key, person, plain) if key else ""
 
-    def open(self, personal: Personal) -> Personal:
-        """Open data when its key is at hand and not destroyed; else as it is."""
-        key = self._keys.get(personal.person, (0.0, None))[1]
-        return unseal(personal, key) if key else personal
+    async def opened(self, events: Sequence[Event]) -> list[Event]:
+        """The events with their personal data open, as far as the keys have not been destroyed."""
+        held = [(event, self._fields.get(type(event), ())) for event in events]
+        await self._find_missing(p.person for event, names in held for n in names if (p := getattr(event, n)))
+        return [
+            msgspec.structs.replace(event, **{n: self._open(getattr(event, n)) for n in names}) if names else event
+            for event, names in held
+        ]
+
+    def _open(self, personal: Personal | None) -> Personal | None:
+        key = self._keys.get(personal.person, (0.0, None))[1] if personal else None
+        return unseal(personal, key) if personal and key else personal

@@ -1,0 +1,177 @@
+"""The process of a context: its worker, relay, reference data and answers, each where its lease lets it run."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import msgspec
+from nats.aio.client import Client
+
+from common.bus.connect import BusErrors, connect
+from common.config import Settings
+from common.context import Context
+from common.dispatch import QueryDispatcher
+from common.recorded import VERSION, VERSION_HEADER
+from common.shell.admission import Admission
+from common.shell.answers import Answers, answers_app
+from common.shell.context_queries import Asker, context_queries
+from common.shell.feed import Feed, partitions
+from common.shell.lease import LeaseKeeper
+from common.shell.outbox import bus_outbox, quietly
+from common.shell.patience import patiently
+from common.shell.projection import Projection
+from common.shell.relay import Relay
+from common.shell.vault import Vault
+from common.shell.worker import Worker
+from common.store.leases import LeaseTable
+from common.store.pool import Role, open_pool
+from common.store.reader import EventReader
+
+log = logging.getLogger(__name__)
+
+BEAT_S = 1.0
+RELAY, REFERENCE = "relay", "reference"
+
+
+async def run_contexts(settings: Settings, contexts: Sequence[Context], roles: Mapping[str, frozenset[str]]) -> None:
+    """Runs these contexts in this process until cancelled. Servers that are away are waited for."""
+    async with AsyncExitStack() as stack:
+        parts = [await stack.enter_async_context(part(settings, context, roles)) for context in contexts]
+        app = answers_app(settings, *(each.answers for each in parts))
+        async with asyncio.TaskGroup() as group:
+            for each in parts:
+                for work in each.works():
+                    group.create_task(work)
+            await app.start()
+            stack.push_async_callback(app.stop)
+
+
+@asynccontextmanager
+async def part(
+    settings: Settings, context: Context, roles: Mapping[str, frozenset[str]]
+) -> AsyncIterator["ContextPart"]:
+    """One context with its connections, closed in the end."""
+    errors = BusErrors()
+    nc = await connect(settings, f"context-{context.name}", errors)
+    pools: list[Any] = []
+
+    async def pool(dsn: str, role: Role) -> Any:
+        pools.append(await pool_when_there(dsn, role))
+        return pools[-1]
+
+    try:
+        dsn = settings.write_dsn(context.name)
+        writer, reader = await pool(dsn, "writer"), await pool(dsn, "reader")
+        keys = writer if settings.keys_dsn() == dsn else await pool(settings.keys_dsn(), "writer")
+        yield ContextPart(settings, context, roles, nc, errors, writer, reader, keys)
+    finally:
+        await nc.close()
+        for each in pools:
+            each.terminate()
+
+
+class ContextPart:
+    """What runs for one context in this process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        context: Context,
+        roles: Mapping[str, frozenset[str]],
+        nc: Client,
+        errors: BusErrors,
+        writer: Any,
+        reader: Any,
+        keys: Any,
+    ) -> None:
+        self._context, self._nc, self._errors, self._writer = context, nc, errors, writer
+        name = context.name
+        self._reader = EventReader(reader, name)
+        vault = Vault(keys, context.events)
+        names = (*partitions(), RELAY, *([REFERENCE] if context.reference else []))
+        owner = f"{socket.gethostname()}-{os.getpid()}"
+        self._leases = LeaseKeeper(LeaseTable(writer, name), owner, names, settings.lease_ttl_ms / 1000)
+        admission = Admission(name, context.commands, roles)
+        self._worker = Worker(context, admission, writer, vault, self._leases, bus_outbox(nc, name))
+        self._feed = Feed(nc, name, self._worker, self._leases, settings.batch)
+        self._relay = Relay(nc, self._reader, name)
+        self._settings = settings
+        self.answers = Answers(QueryDispatcher(context_queries(context, vault.opened)), self._asker)
+
+    @asynccontextmanager
+    async def _asker(self, principal: str) -> AsyncIterator[Asker]:
+        yield Asker(self._reader, principal)
+
+    def works(self) -> list[Coroutine[Any, Any, None]]:
+        """All that has to run, each until cancelled."""
+        works = [self._leases.run(), self._feed.run(), self._feed.purge(), self._beat()]
+        works.append(under_lease(self._leases, RELAY, self._relay.run))
+        if self._context.reference:
+            works.append(under_lease(self._leases, REFERENCE, self._keep_reference))
+        return works
+
+    async def _keep_reference(self) -> None:
+        """Keeps the context's own table of other contexts' facts, in its own schema."""
+        assert self._context.reference
+        model = self._context.reference.model
+        async with AsyncExitStack() as stack:
+            readers = {}
+            for followed in model.follows:
+                pool = await pool_when_there(self._settings.write_dsn(followed), "reader")
+                stack.callback(pool.terminate)
+                readers[followed] = EventReader(pool, followed)
+            await Projection(self._nc, self._writer, [model], readers, schema=self._context.name).run()
+
+    async def _beat(self) -> None:
+        """Says each second where the record ends and how its parts are."""
+        name = self._context.name
+        while True:
+            await asyncio.sleep(BEAT_S)
+            if not self._nc.is_connected:
+                continue
+            held = self._leases.held
+            said: dict[str, dict[str, Any]] = {"worker": self._worker_beat()}
+            if RELAY in held:
+                relay = self._relay
+                said["relay"] = {
+                    "position": relay.position,
+                    "published": relay.published,
+                    "error": relay.last_error,
+                    "stalled": relay.stalled,
+                }
+            for kind, beat in said.items():
+                body = msgspec.json.encode({"context": name, "pid": os.getpid(), **beat})
+                await quietly(self._nc.publish(f"beat.{kind}.{name}", body, headers={VERSION_HEADER: VERSION}))
+
+    def _worker_beat(self) -> dict[str, Any]:
+        held = [name for name in partitions() if name in self._leases.held]
+        return {
+            "partitions": len(held),
+            "tally": msgspec.to_builtins(self._worker.tally),
+            "error": self._worker.tally.error,
+            "denied": self._errors.counts["denied"],
+        }
+
+
+async def pool_when_there(dsn: str, role: Role) -> Any:
+    """A pool, as soon as its database answers."""
+    return await patiently(lambda: open_pool(dsn, role), lambda error: None)
+
+
+async def under_lease(leases: LeaseKeeper, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Runs the work whenever the lease is held, and stops it when it is lost."""
+    while True:
+        await leases.wait_until_held(name)
+        tasks = [asyncio.ensure_future(work()), asyncio.ensure_future(leases.wait_until_lost(name))]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)

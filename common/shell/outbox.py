@@ -1,0 +1,39 @@
+"""What a worker tells once it has written: receipts to who asked, a hint to the relay. Both may be lost."""
+
+import logging
+from collections.abc import Awaitable, Sequence
+
+import msgspec
+import nats.errors
+from nats.aio.client import Client
+
+from common.recorded import VERSION, VERSION_HEADER, Receipt
+from common.shell.worker import Outbox
+from common.subjects import receipt_subject
+
+log = logging.getLogger(__name__)
+
+_receipt_encoder = msgspec.json.Encoder()
+
+
+def bus_outbox(nc: Client, context: str) -> Outbox:
+    """An outbox on the bus. It never fails: who missed something asks the store (protocol P5)."""
+
+    async def answered(receipts: Sequence[Receipt]) -> None:
+        for receipt in receipts:
+            subject = receipt_subject(receipt.principal, context, receipt.command_id)
+            headers = {VERSION_HEADER: VERSION}
+            await quietly(nc.publish(subject, _receipt_encoder.encode(receipt), headers=headers))
+
+    async def recorded(position: int) -> None:
+        await quietly(nc.publish(f"hint.{context}", b"", headers={VERSION_HEADER: VERSION}))
+
+    return Outbox(answered, recorded)
+
+
+async def quietly(publishing: Awaitable[None]) -> None:
+    """Publishes, or notes why not."""
+    try:
+        await publishing
+    except nats.errors.Error as error:
+        log.info("not told: %s", error or type(error).__name__)

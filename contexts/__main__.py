@@ -1,0 +1,37 @@
+"""`python -m contexts [names]`: runs the named contexts in this process, or all there are, until SIGTERM."""
+
+import asyncio
+import logging
+import signal
+import sys
+
+from common.config import ConfigError, Settings
+from common.discovery import DiscoveryError, contexts
+from common.principals import load_principals
+from common.shell.context_process import run_contexts
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        asyncio.run(run(sys.argv[1:]))
+    except (ConfigError, DiscoveryError) as error:
+        sys.exit(f"contexts: {error}")
+
+
+async def run(names: list[str]) -> None:
+    """Until SIGTERM or SIGINT. Raises `ConfigError` when a name is no context or a setting is wrong."""
+    found, settings = contexts(), Settings.from_env()
+    if unknown := sorted(set(names) - set(found)):
+        raise ConfigError(f"there is no context named {', '.join(unknown)}; there are {', '.join(found)}")
+    principals = load_principals(settings.principals, found)
+    roles = {name: principal.roles for name, principal in principals.names.items()}
+    chosen = [found[name] for name in names or found]
+    running = asyncio.create_task(run_contexts(settings, chosen, roles))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+    await asyncio.gather(running, return_exceptions=False)
+
+
+if __name__ == "__main__":
+    main()
