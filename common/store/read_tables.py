@@ -103,12 +103,14 @@ class Table:
 
     def kept(self, record: Any) -> Kept:
         """A row as `select` gives it."""
-        values = [
-            each.decode(record[each.name]) if each.decode and record[each.name] is not None else record[each.name]
+        values = {
+            each.name: each.decode(record[each.name])
+            if each.decode and record[each.name] is not None
+            else record[each.name]
             for each in self._fields
-        ]
+        }
         positions = {context: record[f"position_{context}"] for context in self.contexts}
-        return Kept(self.model.row(*values), positions, record["version"] if self._single else 0)
+        return Kept(self.model.row(**values), positions, record["version"] if self._single else 0)
 
     async def load(self, connection: Any, keys: Iterable[Key]) -> dict[Key, Kept | None]:
         """The rows of these keys, in one statement; None where there is none."""

@@ -1,0 +1,54 @@
+"""The read tables of Daybook in the run's read database, empty for each test."""
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest_asyncio
+
+from common.config import Settings
+from common.messages import Event
+from common.readmodel import ReadModel
+from common.shell.follower import Follower
+from common.store.fold import Happened
+from common.store.pool import open_pool
+from common.store.read_schema import create_tables
+from projectors import orders, products
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SCHEMA = "read"
+
+
+class Shelf:
+    """Read tables, and what has happened so far."""
+
+    def __init__(self, pool: Any) -> None:
+        self.pool = pool
+        self._positions: dict[str, int] = {}
+        self._versions: dict[str, int] = {}
+
+    async def happen(self, model: ReadModel, *events: tuple[str, Event]) -> None:
+        """Projects events of streams, in order."""
+        (context,) = model.follows
+        follower = Follower(self.pool, model, SCHEMA)
+        await follower.start()
+        await follower.take(context, [self._happened(context, stream, event) for stream, event in events])
+        assert follower.detached == ""
+
+    def _happened(self, context: str, stream: str, event: Event) -> Happened:
+        self._positions[context] = position = self._positions.get(context, 0) + 1
+        self._versions[stream] = version = self._versions.get(stream, 0) + 1
+        return Happened(position, "one", stream, version, NOON, event)
+
+    async def ask(self, query: Any, handlers: Mapping[Any, Any]) -> Any:
+        return await handlers[type(query)](query, self.pool)
+
+
+@pytest_asyncio.fixture
+async def shelf(settings: Settings) -> AsyncIterator[Shelf]:
+    await create_tables(settings.read_dsn, [orders.MODEL, products.MODEL], SCHEMA)
+    pool = await open_pool(settings.read_dsn, "writer", 2)
+    for table in ("checkpoints", "orders", "products"):
+        await pool.execute(f"DELETE FROM {SCHEMA}.{table}")
+    yield Shelf(pool)
+    await pool.close()

@@ -1,0 +1,86 @@
+"""Orders as they can be asked for."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from common.messages import Rejected
+from common.personal import Personal
+from contexts.order.events import OrderCancelled, OrderLine, OrderPlaced
+from projectors.orders import MODEL, QUERIES, GetOrder, ListOrders, OrderPage, OrderView
+from tests.projectors.conftest import NOON, Shelf
+
+LINES = (
+    OrderLine(sku="1", department="PRODUCE", quantity=2, amount=258, unit_price=129),
+    OrderLine(sku="2", department="FUEL", quantity=0, amount=0),
+)
+
+
+def placed(customer: str = "c1", site: str = "s1", at: datetime = NOON) -> OrderPlaced:
+    return OrderPlaced(
+        customer_id=customer,
+        site=site,
+        deliver_to=Personal(customer, sealed="c2VhbGVk"),
+        payment_method="pm_ok",
+        currency="USD",
+        channel="web",
+        at=at,
+        lines=LINES,
+    )
+
+
+async def listed(shelf: Shelf, **wanted: Any) -> list[str]:
+    page: OrderPage = await shelf.ask(ListOrders(**wanted), QUERIES)
+    return [order.order_id for order in page.orders]
+
+
+async def test_an_order_shows_its_lines_its_sums_and_where_it_is_in_the_record(shelf: Shelf) -> None:
+    await shelf.happen(MODEL, ("o1", placed()))
+    order: OrderView = await shelf.ask(GetOrder("o1"), QUERIES)
+    assert (order.state, order.total, order.units, order.lines) == ("placed", 258, 2, LINES)
+    assert (order.version, order.position, order.placed_at) == (1, 1, NOON)
+    assert await shelf.ask(GetOrder("o2"), QUERIES) is None
+
+
+async def test_a_cancelled_order_says_when_and_why(shelf: Shelf) -> None:
+    await shelf.happen(MODEL, ("o1", placed()), ("o1", OrderCancelled(reason="mind changed", at=NOON)))
+    order: OrderView = await shelf.ask(GetOrder("o1"), QUERIES)
+    assert (order.state, order.cancelled_at, order.cancel_reason) == ("cancelled", NOON, "mind changed")
+    assert (order.version, order.position, order.total) == (2, 2, 258)
+
+
+async def test_orders_are_found_by_customer_site_state_and_time(shelf: Shelf) -> None:
+    hour = timedelta(hours=1)
+    await shelf.happen(
+        MODEL,
+        ("o1", placed("c1", "s1", NOON)),
+        ("o2", placed("c2", "s1", NOON + hour)),
+        ("o3", placed("c1", "s2", NOON + 2 * hour)),
+        ("o3", OrderCancelled(reason="", at=NOON + 3 * hour)),
+    )
+    assert await listed(shelf) == ["o3", "o2", "o1"]
+    assert await listed(shelf, customer="c1") == ["o3", "o1"]
+    assert await listed(shelf, site="s1") == ["o2", "o1"]
+    assert await listed(shelf, state="cancelled") == ["o3"]
+    assert await listed(shelf, since=NOON + hour, until=NOON + 2 * hour) == ["o2"]
+    assert await listed(shelf, customer="c2", site="s2") == []
+
+
+async def test_pages_of_orders_meet_without_gap_or_repeat(shelf: Shelf) -> None:
+    await shelf.happen(MODEL, *((f"o{i:02}", placed(at=NOON + timedelta(minutes=i // 3))) for i in range(20)))
+    seen: list[str] = []
+    after: str | None = None
+    while True:
+        page: OrderPage = await shelf.ask(ListOrders(limit=6, after=after), QUERIES)
+        seen += [order.order_id for order in page.orders]
+        if (after := page.next) is None:
+            break
+    assert seen == [f"o{i:02}" for i in reversed(range(20))]
+
+
+@pytest.mark.parametrize("after", ["x", "", "0", "ä", "WyJhIiwiYiJd", "W10", "=", "bnVsbA"])
+async def test_a_wrong_cursor_is_refused(shelf: Shelf, after: str) -> None:
+    with pytest.raises(Rejected) as refused:
+        await shelf.ask(ListOrders(after=after), QUERIES)
+    assert refused.value.code == "malformed"
