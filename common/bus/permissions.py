@@ -1,0 +1,85 @@
+"""Who may say and hear what on NATS (design section 11, protocol P4).
+
+The server checks the subject of a message, not its reply subject: so what is allowed here may still make the server put
+its own acknowledgement under a forged subject, where our mandatory version header is missing.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from common.bus.provision import COMMANDS, events_stream
+from common.messages import Command
+from common.principals import Entry
+from common.servers.nats import NatsUser
+
+EVERYTHING = [">"]
+
+
+def nats_users(
+    principals: Iterable[Entry],
+    commands: Mapping[str, Sequence[type[Command]]],
+    queries: Iterable[str],
+    hashes: Mapping[str, str],
+) -> list[NatsUser]:
+    """Every user with its rights. `commands` are by context, `queries` are names of types, `hashes` those of our own
+    users' passwords by user."""
+    contexts, queries = sorted(commands), sorted(queries)
+    rights = own_rights(contexts)
+    users = [NatsUser(name, hashes[name], publish, subscribe) for name, (publish, subscribe) in rights.items()]
+    for entry in principals:
+        roles = frozenset(entry.roles)
+        publish = [
+            f"command.{entry.name}.{context}.*.{command.__name__}"
+            for context in contexts
+            for command in commands[context]
+            if command.declared.post and command.declared.roles & roles
+        ]
+        publish += [f"query.{entry.name}.{query}" for query in queries]
+        users.append(NatsUser(entry.name, entry.nats_bcrypt, publish, [inbox(entry.name), f"receipt.{entry.name}.>"]))
+    return users
+
+
+def own_rights(contexts: Sequence[str]) -> dict[str, tuple[list[str], list[str]]]:
+    """Our own processes: what each may publish and what it may subscribe."""
+    streams = [events_stream(context) for context in contexts]
+    rights = {
+        "admin": (EVERYTHING, EVERYTHING),
+        # It checks the API key and then speaks for the principal.
+        "gateway": (
+            ["command.>", "query.>", "beat.>", f"$JS.API.STREAM.MSG.GET.{COMMANDS}"],
+            [inbox("gateway"), "receipt.>", "beat.>"],
+        ),
+        # Whatever a sender's reply subject says, an answer can land in an inbox only.
+        "answers": (["_INBOX.>"], ["query.>"]),
+        "projectors": (["beat.>", *reading(streams)], [inbox("projectors"), "beat.>"]),
+    }
+    for context in contexts:
+        user = f"context-{context}"
+        publish = [
+            f"event.{context}.>",
+            f"command.{context}.>",  # As the principal of its reactions.
+            f"receipt.*.{context}.>",
+            f"hint.{context}",
+            "beat.>",
+            f"$JS.API.STREAM.PURGE.{COMMANDS}",
+            *reading([COMMANDS, *streams]),
+        ]
+        rights[user] = (publish, [inbox(user), f"hint.{context}"])
+    return rights
+
+
+def reading(streams: Iterable[str]) -> list[str]:
+    """What a reader asks JetStream: places, single messages, and consumers of its own."""
+    verbs = (
+        "STREAM.INFO.{}",
+        "STREAM.MSG.GET.{}",
+        "CONSUMER.CREATE.{}.>",
+        "CONSUMER.DELETE.{}.*",
+        "CONSUMER.INFO.{}.*",
+        "CONSUMER.MSG.NEXT.{}.*",
+    )
+    return [f"$JS.API.{verb.format(stream)}" for stream in streams for verb in verbs]
+
+
+def inbox(user: str) -> str:
+    """Where answers to a user arrive."""
+    return f"_INBOX.{user}.>"

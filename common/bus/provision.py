@@ -1,0 +1,104 @@
+"""The streams: made where they are missing, brought up to date where they may be, refused where they may not."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import nats.errors
+from nats.aio.client import Client
+
+from common.bus.api import STREAM_NOT_FOUND, ApiError, ask_jetstream
+from common.bus.batches import MAX_MESSAGE
+from common.subjects import PARTITIONS
+
+COMMANDS = "COMMANDS"
+GIB = 1024**3
+SECOND = 1_000_000_000
+FIXED = ("storage", "retention", "persist_mode", "deny_delete", "deny_purge", "num_replicas", "subject_transform")
+"""What cannot be changed, or not without losing what a stream promises."""
+OPERATORS = ("max_bytes", "num_replicas")
+"""What is set when a stream is made and is the operator's from then on."""
+
+
+class ProvisionError(Exception):
+    """The bus cannot be made what the program needs; the text is one clear line."""
+
+
+def events_stream(context: str) -> str:
+    """The stream that a context's events are relayed to."""
+    return f"EVENTS_{context}"
+
+
+def commands_config(contexts: Sequence[str]) -> dict[str, Any]:
+    """The stream of all commands, in partitions by key.
+
+    A command whose subject is no plain five tokens (a key `*`, six tokens) skips the transform and stays under
+    `command.`, where the stray consumers look (protocol P4). It keeps no history: settled commands are purged.
+    """
+    transform = f"work.{{{{wildcard(2)}}}}.{{{{partition({PARTITIONS},3)}}}}." + ".".join(
+        f"{{{{wildcard({token})}}}}" for token in (1, 3, 4)
+    )
+    return {
+        "name": COMMANDS,
+        "subjects": [f"command.*.{context}.>" for context in sorted(contexts)],
+        "subject_transform": {"src": "command.*.*.*.*", "dest": transform},
+        "storage": "file",
+        "retention": "limits",
+        "discard": "new",
+        "max_bytes": GIB,
+        "max_msg_size": MAX_MESSAGE,
+        "allow_atomic": True,
+        "duplicate_window": 120 * SECOND,
+        "metadata": {"partitions": str(PARTITIONS)},
+    }
+
+
+def events_config(context: str) -> dict[str, Any]:
+    """A copy of a context's record, which Postgres can rebuild: so it need not be on the disk when it is acked."""
+    return {
+        "name": events_stream(context),
+        "subjects": [f"event.{context}.>"],
+        "storage": "file",
+        "retention": "limits",
+        "persist_mode": "async",
+        "discard": "old",
+        "max_bytes": GIB,
+        "deny_delete": True,
+        "deny_purge": True,
+    }
+
+
+async def provision_streams(nc: Client, contexts: Sequence[str]) -> list[str]:
+    """Make or update the streams of these contexts, as user `admin`. Returns the names of those it touched.
+
+    Repeatable, and safe when several do it at once. Raises `ProvisionError`.
+    """
+    wanted = [commands_config(contexts), *(events_config(context) for context in contexts)]
+    try:
+        return [config["name"] for config in wanted if await provision_stream(nc, config)]
+    except ApiError as error:
+        raise ProvisionError(f"nats-server refuses a stream: {error}; Daybook needs version 2.12 or later") from None
+    except nats.errors.Error as error:
+        raise ProvisionError(f"JetStream does not answer: {error or type(error).__name__}") from None
+
+
+async def provision_stream(nc: Client, wanted: dict[str, Any]) -> bool:
+    """Whether the stream had to be made or changed."""
+    name = wanted["name"]
+    try:
+        found = (await ask_jetstream(nc, f"STREAM.INFO.{name}", {}))["config"]
+    except ApiError as error:
+        if error.code != STREAM_NOT_FOUND:
+            raise
+        await ask_jetstream(nc, f"STREAM.CREATE.{name}", wanted)
+        return True
+    present = {**found, "metadata": {key: found.get("metadata", {}).get(key) for key in wanted.get("metadata", {})}}
+    drift = {key for key, value in wanted.items() if key not in OPERATORS and (present.get(key) or {}) != (value or {})}
+    for key in drift:
+        if key == "metadata" or key in FIXED:
+            raise ProvisionError(
+                f"stream {name} has {key} {present.get(key)!r} and this program needs {wanted[key]!r}, "
+                "which cannot be changed: keys would move or promises break; use another data folder or server"
+            )
+    if drift:
+        await ask_jetstream(nc, f"STREAM.UPDATE.{name}", {**found, **{key: wanted[key] for key in drift}})
+    return bool(drift)
