@@ -6,9 +6,12 @@ from collections import Counter
 import nats
 from nats.aio.client import Client
 
+from common.bus.tolerance import tolerant
 from common.config import Settings
 
 log = logging.getLogger(__name__)
+
+tolerant()
 
 RECONNECT_WAIT_S = 0.25
 PING_EVERY_S = 5

@@ -1,0 +1,48 @@
+"""nats-py reads every message, whatever its publisher has put into subject and headers.
+
+Unpatched, one message whose subject is no UTF-8, or holds a form feed, or whose header block is a single byte, ends the
+client's read loop. Its stream would deliver it again after each reconnect: whoever may publish one command could stop
+every worker that reads it. So what cannot be decoded is replaced, and what is no header is no header.
+"""
+
+import re
+from typing import Any
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.protocol import parser
+
+# The server ends tokens of the protocol at spaces and tabs only; `\s` would also end them at other white space.
+MSG = re.compile(rb"\AMSG[ \t]+([^ \t\r\n]+)[ \t]+([0-9]+)[ \t]+(([^ \t\r\n]+)[ \t]+)?([0-9]+)\r\n")
+HMSG = re.compile(rb"\AHMSG[ \t]+([^ \t\r\n]+)[ \t]+([0-9]+)[ \t]+(([^ \t\r\n]+)[ \t]+)?([0-9]+)[ \t]+([0-9]+)\r\n")
+
+_strict_headers = Client._process_headers
+
+
+def tolerant() -> None:
+    """Makes all clients of this process tolerant. Again is the same as once."""
+    client: Any = Client
+    client._build_message = build_message
+    client._process_headers = process_headers
+    parser.MSG_RE, parser.HMSG_RE = MSG, HMSG
+
+
+def build_message(
+    self: Any, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+) -> Msg:
+    message: Msg = self.msg_class(
+        subject=subject.decode("utf-8", "replace"),
+        reply=reply.decode("utf-8", "replace"),
+        data=data,
+        headers=headers,
+        _client=self,
+        _sid=sid,
+    )
+    return message
+
+
+async def process_headers(self: Client, headers: bytes) -> dict[str, str] | None:
+    try:
+        return await _strict_headers(self, headers)
+    except (IndexError, UnicodeDecodeError, ValueError):
+        return None

@@ -1,0 +1,77 @@
+"""No publisher can end a reader's connection by what it writes into a message."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+import common.bus.connect
+from common.bus.tolerance import HMSG, MSG
+from tests.bus.server import Server, until
+
+assert common.bus.connect  # Importing it makes the clients of this process tolerant.
+
+HEADER = b"NATS/1.0\r\nA: b\r\n\r\n"
+
+
+@pytest_asyncio.fixture
+async def publisher(server: Server) -> AsyncIterator[asyncio.StreamWriter]:
+    """A bare connection, on which anything can be written."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    await reader.readline()
+    writer.write(b'CONNECT {"verbose":false,"headers":true}\r\n')
+    yield writer
+    writer.close()
+    await writer.wait_closed()
+
+
+def published(subject: bytes, headers: bytes, body: bytes = b"{}", reply: bytes = b"") -> bytes:
+    sizes = b"%d %d" % (len(headers), len(headers) + len(body))
+    return b"HPUB %s %s %s\r\n%s%s\r\n" % (subject, reply, sizes, headers, body)
+
+
+@pytest.mark.parametrize(
+    ("subject", "headers"),
+    [
+        (b"odd.\xff\xfe", HEADER),
+        (b"odd.\xc3", HEADER),
+        (b"odd.a\x0cb", HEADER),
+        (b"odd.a\x0bb", HEADER),
+        (b"odd.plain", b"x"),
+        (b"odd.plain", b"NATS/1.0\r\n\xff: \xfe\r\n\r\n"),
+        (b"odd.plain", b"NATS/1.0\r\nno colon\r\n\r\n"),
+        (b"odd.plain", b"NATS/1.0 \xff\xff\xff\r\n\r\n"),
+        (b"odd.plain", b"NATS/1.0"),
+        (b"odd.plain", b"NATS/1.0\r\nA: \xff\r\n\r\n"),
+    ],
+)
+async def test_an_odd_message_is_read_and_so_is_the_next(
+    nc: Client, publisher: asyncio.StreamWriter, subject: bytes, headers: bytes
+) -> None:
+    heard: list[Msg] = []
+
+    async def hear(message: Msg) -> None:
+        heard.append(message)
+
+    subscription = await nc.subscribe("odd.>", cb=hear)
+    await nc.flush()
+    publisher.write(published(subject, headers) + published(b"odd.next", HEADER, reply=b"odd.\xff"))
+    await publisher.drain()
+
+    async def both() -> bool:
+        return len(heard) == 2
+
+    await until(both)
+    assert (heard[1].subject, heard[1].headers) == ("odd.next", {"A": "b"})
+    assert nc.stats["reconnects"] == 0
+    await subscription.unsubscribe()
+
+
+def test_what_the_server_really_sends_is_read_as_before() -> None:
+    assert MSG.match(b"MSG a.b 12 5\r\n")
+    found = HMSG.match(b"HMSG a.b 12 _INBOX.x 5 7\r\n")
+    assert found
+    assert found.groups() == (b"a.b", b"12", b"_INBOX.x ", b"_INBOX.x", b"5", b"7")
