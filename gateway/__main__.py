@@ -4,22 +4,18 @@ import logging
 import sys
 
 import uvicorn
+from litestar import Litestar
 
 from common.config import ConfigError, Settings
 from gateway.app import build
 
 GRACE_S = 10
+KEPT_ALIVE_S = 75
 
 
-def main() -> int:
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
-    try:
-        settings = Settings.from_env()
-        app = build(settings)
-    except ConfigError as error:
-        print(f"gateway: {error}", file=sys.stderr)
-        return 1
-    uvicorn.run(
+def config(app: Litestar, settings: Settings) -> uvicorn.Config:
+    """How the application is served."""
+    return uvicorn.Config(
         app,
         host=settings.http_host,
         port=settings.http_port,
@@ -29,13 +25,22 @@ def main() -> int:
         lifespan="on",
         access_log=False,
         log_config=None,
-        log_level="warning",
         server_header=False,
-        date_header=True,
         timeout_graceful_shutdown=GRACE_S,
-        timeout_keep_alive=75,
-        backlog=2048,
+        timeout_keep_alive=KEPT_ALIVE_S,
     )
+
+
+def main() -> int:
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    try:
+        settings = Settings.from_env()
+        app = build(settings)
+    except ConfigError as error:
+        print(f"gateway: {error}", file=sys.stderr)
+        return 1
+    uvicorn.Server(config(app, settings)).run()
     return 0
 
 

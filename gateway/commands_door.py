@@ -11,7 +11,7 @@ from common.messages import Command, Rejected
 from common.principals import Principals
 from common.recorded import Receipt, derived_id
 from common.subjects import is_token
-from gateway.http import CLOSE, JSON, Answer, Asked, Header, Patience, TooSlow
+from gateway.http import CLOSE, JSON, Answer, Asked, Header, Patience, TooLong, TooSlow
 from gateway.identity import identified, permit
 from gateway.intake import Intake, Submission, receipt_path
 from gateway.problems import Problem, refused_input
@@ -100,8 +100,8 @@ async def json_body(asked: Asked, patience: Patience) -> bytes:
         body = await patience.body(asked.receive, MAX_BODY)
     except TooSlow:
         raise Problem(408, "too-slow", "the body did not arrive in time", CLOSE) from None
-    if len(body) > MAX_BODY:
-        raise Problem(413, "too-large", TOO_LARGE, CLOSE, rule=TOO_LARGE)
+    except TooLong:
+        raise Problem(413, "too-large", TOO_LARGE, CLOSE, rule=TOO_LARGE) from None
     given = asked.headers.get(b"content-type", b"")
     if given != b"application/json" and (body or given) and not JSON_TYPE.fullmatch(given.strip()):
         raise Problem(415, "not-json", NOT_JSON, (b"accept-post", b"application/json"), rule=NOT_JSON)

@@ -12,6 +12,7 @@ Header = tuple[bytes, bytes]
 JSON = (b"content-type", b"application/json")
 CLOSE = (b"connection", b"close")
 BODY_WITHIN_S = 10.0
+HEARD_OUT = 1024 * 1024
 OVER = float("inf")
 
 
@@ -45,6 +46,10 @@ class Gone(Exception):
     """The caller has hung up; nobody is there to answer."""
 
 
+class TooLong(Exception):
+    """The body is longer than it may be."""
+
+
 class TooSlow(Exception):
     """The body did not arrive in time."""
 
@@ -65,7 +70,7 @@ class Patience:
                 task.cancel()
 
     async def body(self, receive: Receive, most: int) -> bytes:
-        """The body; beyond `most` bytes its beginning: refuse it and close. Raises `TooSlow` and `Gone`."""
+        """The body, of at most so many bytes. Raises `TooLong`, `TooSlow` and `Gone`."""
         task = asyncio.current_task()
         assert task is not None
         self._since[task] = monotonic()
@@ -81,10 +86,15 @@ class Patience:
 
 
 async def whole_body(receive: Receive, most: int) -> bytes:
-    body, more = b"", True
-    while more and len(body) <= most:
+    body, size, more = b"", 0, True
+    # A caller who is cut off in the middle of a sentence does not hear why: a little too much is heard out.
+    while more and size <= most + HEARD_OUT:
         message: Any = await receive()
         if message["type"] == "http.disconnect":
             raise Gone
-        body, more = body + message.get("body", b""), message.get("more_body", False)
+        chunk, more = message.get("body", b""), message.get("more_body", False)
+        size += len(chunk)
+        body = body + chunk if size <= most else b""
+    if size > most:
+        raise TooLong
     return body

@@ -16,6 +16,7 @@ from gateway.link import Bus
 
 MOST_IDS = 256
 REQUEST_S = 2.0
+NEXT_S = 0.05
 
 own_queries = cache(context_query_types)
 """The queries that a context's process answers: History, AsOf, Receipts, Head; their types are made once."""
@@ -27,11 +28,14 @@ class Silent(Exception):
     """The context's process did not answer: nothing is known of the receipt."""
 
 
+_Answer = asyncio.Future[Receipt | Silent | None]
+
+
 class _Asking:
-    """The open questions of one principal to one context; at most one request is on its way."""
+    """The questions of one principal to one context that are not out yet."""
 
     def __init__(self) -> None:
-        self.waiting: dict[str, asyncio.Future[Receipt | Silent | None]] = {}
+        self.waiting: dict[str, _Answer] = {}
         self.task: asyncio.Task[None] | None = None
 
 
@@ -59,13 +63,17 @@ class Receipts:
         return receipt
 
     async def _ask_all(self, principal: str, context: str, asking: _Asking) -> None:
+        """Asks for what has gathered while the last question was out; one that stays out long holds nobody up."""
         while asking.waiting:
             ids = list(asking.waiting)[:MOST_IDS]
-            asked = {command_id: asking.waiting.pop(command_id) for command_id in ids}
-            found = await self._request(principal, context, ids)
-            for command_id, answer in asked.items():
-                answer.set_result(Silent() if found is None else found.get(command_id))
+            answers = {command_id: asking.waiting.pop(command_id) for command_id in ids}
+            await asyncio.wait({asyncio.create_task(self._settle(principal, context, answers))}, timeout=NEXT_S)
         del self._asking[principal, context]
+
+    async def _settle(self, principal: str, context: str, answers: dict[str, _Answer]) -> None:
+        found = await self._request(principal, context, list(answers))
+        for command_id, answer in answers.items():
+            answer.set_result(Silent() if found is None else found.get(command_id))
 
     async def _request(self, principal: str, context: str, ids: list[str]) -> dict[str, Receipt] | None:
         query = own_queries(context)[2](ids)
