@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import sys
+from contextlib import suppress
 
 from common.config import ConfigError, Settings
 from common.discovery import DiscoveryError, contexts
@@ -30,7 +31,8 @@ async def run(names: list[str]) -> None:
     running = asyncio.create_task(run_contexts(settings, chosen, roles))
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, running.cancel)
-    await asyncio.gather(running, return_exceptions=False)
+    with suppress(asyncio.CancelledError):
+        await running
 
 
 if __name__ == "__main__":

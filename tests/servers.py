@@ -89,10 +89,8 @@ def with_test_user(settings: Settings, made: Credentials) -> Credentials:
 
 def nats_users(settings: Settings, credentials: Credentials) -> list[NatsUser]:
     """The NATS users as the system has them, and `test`, who may do everything."""
-    try:
-        from common.provision import nats_users as of_the_system
-    except ModuleNotFoundError:  # While it is being written.
-        return [NatsUser(name, hash_password(word), [">"], [">"]) for name, word in credentials.nats.items()]
+    from common.provision import nats_users as of_the_system
+
     system = [user for user in of_the_system(settings, credentials) if user.name != TEST_USER]
     return [*system, NatsUser(TEST_USER, hash_password(credentials.nats[TEST_USER]), [">"], [">"])]
 
