@@ -62,6 +62,7 @@ def events_config(context: str) -> dict[str, Any]:
         "persist_mode": "async",
         "discard": "old",
         "max_bytes": GIB,
+        "duplicate_window": SECOND,  # The relay's message ids chain a batch and are never used again.
         "deny_delete": True,
         "deny_purge": True,
     }

@@ -70,9 +70,9 @@ class Desk:
         kind: str,
         command_id: str,
         *,
-        principal: str = "alice",
-        expected: int | None = None,
-        body: bytes | None = None,
+        principal: Any = "alice",
+        expected: Any = None,
+        body: Any = None,
         **fields: Any,
     ) -> Message:
         """The next message of the command stream."""

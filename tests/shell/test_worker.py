@@ -165,7 +165,7 @@ async def test_a_lost_lease_means_no_events_no_receipts_and_no_push(desk: Desk) 
 
 async def test_an_append_of_unknown_outcome_is_done_once(desk: Desk) -> None:
     """The answer to a commit is lost, as when the connection dies: the receipts tell that it happened."""
-    lost = []
+    lost: list[int] = []
 
     async def answer_is_lost(position: int) -> None:
         if not lost:
