@@ -1,10 +1,14 @@
-"""nats-py reads every message, whatever its publisher has put into subject and headers.
+"""Two faults of nats-py, mended for the whole process: it reads every message, and its `flush` means what it says.
 
 Unpatched, one message whose subject is no UTF-8, or holds a form feed, or whose header block is a single byte, ends the
 client's read loop. Its stream would deliver it again after each reconnect: whoever may publish one command could stop
 every worker that reads it. So what cannot be decoded is replaced, and what is no header is no header.
+
+Unpatched, `flush` writes its PING at once, ahead of what is still to be written: a subscription made before it may
+reach the server after its PONG has left.
 """
 
+import asyncio
 import re
 from typing import Any
 
@@ -24,6 +28,7 @@ def tolerant() -> None:
     client: Any = Client
     client._build_message = build_message
     client._process_headers = process_headers
+    client._send_ping = send_ping
     parser.MSG_RE, parser.HMSG_RE = MSG, HMSG
 
 
@@ -46,3 +51,9 @@ async def process_headers(self: Client, headers: bytes) -> dict[str, str] | None
         return await _strict_headers(self, headers)
     except (IndexError, UnicodeDecodeError, ValueError):
         return None
+
+
+async def send_ping(self: Any, future: "asyncio.Future[bool] | None" = None) -> None:
+    self._pongs.append(future or asyncio.get_running_loop().create_future())
+    await self._send_command(parser.PING)
+    await self._flush_pending()

@@ -75,3 +75,15 @@ def test_what_the_server_really_sends_is_read_as_before() -> None:
     found = HMSG.match(b"HMSG a.b 12 _INBOX.x 5 7\r\n")
     assert found
     assert found.groups() == (b"a.b", b"12", b"_INBOX.x ", b"_INBOX.x", b"5", b"7")
+
+
+async def test_what_was_subscribed_before_a_flush_hears_what_others_say_after_it(server: Server) -> None:
+    hearer, sayer = await server.connect(), await server.connect()
+    for number in range(200):
+        subscription = await hearer.subscribe(f"said.{number}")
+        await hearer.flush()
+        await sayer.publish(f"said.{number}", b"")
+        assert await subscription.next_msg(2)
+        await subscription.unsubscribe()
+    await hearer.close()
+    await sayer.close()
