@@ -245,7 +245,7 @@ async def test_messages_held_back_on_a_busy_stream_are_waited_for_and_not_taken_
     for _ in range(5000):
         await publisher.publish(f"{stream}.x", b"")
     await publisher.flush()
-    puller = Puller(nc, stream, [f"{stream}.>"], 1)
+    puller = Puller(nc, stream, [f"{stream}.>"], 1, batch=16)
     assert [message.sequence for message in await receive(puller, 5000)] == list(range(1, 5001))
     assert puller.remade == 0
     await puller.close()
