@@ -17,6 +17,7 @@ from gateway.problems import Problem, later
 from gateway.receipts import Receipts, Silent
 
 ASK_S = 0.25
+FIRST_LOOK_S = 0.5
 KEPT = 16_384
 
 Known = Receipt | None
@@ -51,12 +52,17 @@ class Intake:
         return await self._sieve.once(sent, lambda: self._take_keyed(sent))
 
     async def take_and_wait(self, sent: Submission, seconds: float) -> Known:
-        """As `take`, then waits for the receipt; the store is asked before giving up, as a push may be lost."""
+        """As `take`, then waits for the receipt. A push may be lost, so the store is asked now and then, and last."""
         async with self._receipts.pushed(sent.principal, sent.context, sent.id, sent.hash) as push:
             known = await self.take(sent)
             if not known and sent.keyed:  # Sent before, it may have been decided before we listened.
                 known = await self._known(sent)
-            return known or await push(seconds) or await self._known(sent)
+            pause, left = FIRST_LOOK_S, seconds
+            while not known and left > 0:
+                known = await push(min(pause, left)) or await self._known(sent)
+                left -= pause
+                pause *= 2
+            return known
 
     async def _take_keyed(self, sent: Submission) -> Known:
         if known := await self._known(sent):

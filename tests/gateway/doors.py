@@ -2,8 +2,8 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,16 @@ class Doors(Struct, frozen=True):
     settings: Settings
     http: httpx.AsyncClient
     nc: Client
+    reactions: list[Callable[[Msg], Awaitable[None]]]
 
     async def place(self, path: str = "/orders", body: Any = ORDER, **headers: str) -> httpx.Response:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return await self.http.post(path, json=body, headers=named)
+
+    async def hear(self, message: Msg) -> None:
+        """Every command as it is published."""
+        for react in self.reactions:
+            await react(message)
 
     async def stored(self) -> int:
         """How many commands the stream has ever stored."""
@@ -72,7 +78,10 @@ async def open_doors(server: Server, data: Path, **changes: Any) -> AsyncIterato
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(base_url=url, headers={"X-API-Key": key}, limits=limits, timeout=40) as http:
         await ready(http, task)
-        yield Doors(settings, http, nc)
+        doors = Doors(settings, http, nc, [])
+        await nc.subscribe("command.>", cb=doors.hear)
+        await nc.flush()
+        yield doors
     serving.should_exit = True
     await task
     await nc.close()
@@ -140,15 +149,14 @@ async def deciding(nc: Client, receipts: dict[str, Receipt]) -> AsyncIterator[li
         await subscription.unsubscribe()
 
 
-@asynccontextmanager
-async def on_command(nc: Client, react: Callable[[Msg], Awaitable[None]]) -> AsyncIterator[None]:
-    """Somebody who hears every command as it is published."""
-    subscription = await nc.subscribe("command.>", cb=react)
-    await nc.flush()
+@contextmanager
+def on_command(doors: Doors, react: Callable[[Msg], Awaitable[None]]) -> Iterator[None]:
+    """Somebody who reacts to every command as it is published."""
+    doors.reactions.append(react)
     try:
         yield
     finally:
-        await subscription.unsubscribe()
+        doors.reactions.remove(react)
 
 
 def hash_of(body: dict[str, Any], order_id: str) -> str:
