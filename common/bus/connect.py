@@ -29,7 +29,7 @@ class BusErrors:
 
     async def note(self, error: Exception) -> None:
         """The client's error callback. It must not raise: that would end the client's read loop in silence."""
-        text = str(error) or type(error).__name__
+        text = str(error).removeprefix("nats: ") or type(error).__name__
         kind = "denied" if "permissions violation" in text.lower() else type(error).__name__
         self.counts[kind] += 1
         if text != self.last:  # A server that is away repeats itself four times a second.

@@ -13,9 +13,9 @@ from common.subjects import PARTITIONS
 COMMANDS = "COMMANDS"
 GIB = 1024**3
 SECOND = 1_000_000_000
-FIXED = ("storage", "retention", "persist_mode", "deny_delete", "deny_purge", "num_replicas", "subject_transform")
+FIXED = ("storage", "retention", "persist_mode", "deny_delete", "deny_purge", "subject_transform", "metadata")
 """What cannot be changed, or not without losing what a stream promises."""
-OPERATORS = ("max_bytes", "num_replicas")
+OPERATORS = ("max_bytes",)
 """What is set when a stream is made and is the operator's from then on."""
 
 
@@ -94,8 +94,8 @@ async def provision_stream(nc: Client, wanted: dict[str, Any]) -> bool:
         return True
     present = {**found, "metadata": {key: found.get("metadata", {}).get(key) for key in wanted.get("metadata", {})}}
     drift = {key for key, value in wanted.items() if key not in OPERATORS and (present.get(key) or {}) != (value or {})}
-    for key in drift:
-        if key == "metadata" or key in FIXED:
+    for key in sorted(drift):
+        if key in FIXED:
             raise ProvisionError(
                 f"stream {name} has {key} {present.get(key)!r} and this program needs {wanted[key]!r}, "
                 "which cannot be changed: keys would move or promises break; use another data folder or server"

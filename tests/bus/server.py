@@ -53,8 +53,7 @@ class Server:
             inbox_prefix=f"_INBOX.{user or 'test'}".encode(),
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.05,
-            error_cb=quiet,
-            **options,
+            **{"error_cb": quiet, **options},
         )
 
     def _signal(self, number: signal.Signals) -> None:

@@ -1,0 +1,302 @@
+"""Who may say and hear what, on a real server with the users as they are generated (design section 11, protocol P4)."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import nats.errors
+import pytest
+import pytest_asyncio
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from common.bus.api import ask_jetstream
+from common.bus.connect import BusErrors
+from common.bus.permissions import nats_users
+from common.bus.provision import COMMANDS, provision_streams
+from common.bus.pull import Puller
+from common.messages import Command
+from common.principals import Entry, hash_password
+from common.recorded import VERSION_HEADER
+from tests.bus.server import Server, until
+
+
+class Open(Command, key="door", post="/doors/{door}/open", roles={"guest"}):
+    door: str
+
+
+class Lock(Command, key="door", post="/doors/{door}/lock", roles={"keeper"}):
+    door: str
+
+
+class RecordAlarm(Command, key="door"):
+    """Taken from reactions only: it has no route."""
+
+    door: str
+
+
+COMMANDS_OF = {"door": (Open, Lock, RecordAlarm), "bell": ()}
+OWN = ("admin", "gateway", "answers", "projectors", "context-door", "context-bell")
+OPEN = "command.alice.door.d1.Open"
+Connect = Callable[[str], Awaitable["User"]]
+
+
+class User:
+    """A connection and what the server has told it that it may not do."""
+
+    def __init__(self, nc: Client, errors: BusErrors) -> None:
+        self.nc, self.errors = nc, errors
+
+    async def may_publish(self, subject: str, reply: str = "") -> bool:
+        """Publishes; whether the server took it."""
+        before = self.errors.counts["denied"]
+        await self.nc.publish(subject, b"", reply=reply)
+        await self.nc.flush()
+        return self.errors.counts["denied"] == before
+
+    async def may_subscribe(self, subject: str) -> bool:
+        before = self.errors.counts["denied"]
+        await self.nc.subscribe(subject)
+        await self.nc.flush()
+        return self.errors.counts["denied"] == before
+
+
+@pytest_asyncio.fixture(scope="module")
+async def doors(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
+    """A server with two principals and two contexts; every password is the user's name."""
+    entries = [
+        Entry(name, roles, "", hash_password(name)) for name, roles in (("alice", ["guest"]), ("bob", ["keeper"]))
+    ]
+    hashes = {user: hash_password(user) for user in OWN}
+    server = Server(tmp_path_factory.mktemp("doors"), nats_users(entries, COMMANDS_OF, ["FindDoor"], hashes))
+    await server.start()
+    async with user(server, "admin") as admin:
+        await provision_streams(admin.nc, sorted(COMMANDS_OF))
+    yield server
+    await server.kill()
+
+
+@pytest_asyncio.fixture
+async def as_user(doors: Server) -> AsyncIterator[Connect]:
+    """Connects as a user of this name."""
+    made: list[User] = []
+
+    async def connect(name: str) -> User:
+        made.append(await log_in(doors, name))
+        return made[-1]
+
+    yield connect
+    for each in made:
+        await each.nc.close()
+
+
+@asynccontextmanager
+async def user(server: Server, name: str) -> AsyncIterator[User]:
+    found = await log_in(server, name)
+    yield found
+    await found.nc.close()
+
+
+async def log_in(server: Server, name: str) -> User:
+    errors = BusErrors()
+    return User(await server.connect(name, error_cb=errors.note), errors)
+
+
+async def test_a_principal_sends_the_commands_of_its_roles_and_asks_in_its_own_name(as_user: Connect) -> None:
+    alice = await as_user("alice")
+    assert (await alice.nc.jetstream().publish(OPEN, b"")).stream == COMMANDS
+    assert await alice.may_publish("query.alice.FindDoor")
+    assert await alice.may_subscribe("receipt.alice.door.>")
+    assert await alice.may_subscribe("_INBOX.alice.x.*")
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "command.bob.door.d1.Open",  # another's name
+        "command.door.door.d1.Open",  # a context's reactions
+        "command.alice.door.d1.Lock",  # a role alice has not
+        "command.alice.door.d1.RecordAlarm",  # from reactions only
+        "command.alice.door.d1.Burn",  # unknown type
+        "command.alice.bell.d1.Open",  # another context's type
+        "command.alice.door.d1.more.Open",  # six tokens
+        "work.door.0.alice.d1.Open",  # past the transform
+        "event.door.Opened.d1",
+        "receipt.alice.door.c1",
+        "receipt.bob.door.c1",
+        "query.bob.FindDoor",
+        "query.alice.Unknown",
+        "hint.door",
+        "beat.worker.door",
+        "_INBOX.bob.x.1",
+        "_INBOX.gateway.x.1",
+        "_INBOX.alice.x.1",
+        "$JS.ACK.COMMANDS.c.1.1.1.1.1",
+        "$JS.API.INFO",
+        "$JS.API.STREAM.INFO.COMMANDS",
+        "$JS.API.STREAM.PURGE.COMMANDS",
+        "$JS.API.STREAM.MSG.GET.COMMANDS",
+        "$JS.API.CONSUMER.CREATE.COMMANDS.c",
+        "$JS.API.CONSUMER.CREATE.EVENTS_door.c",
+        "$SYS.REQ.USER.INFO2",
+    ],
+)
+async def test_a_principal_can_publish_nothing_else(as_user: Connect, subject: str) -> None:
+    assert not await (await as_user("alice")).may_publish(subject)
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        *(">", "*.>", "_INBOX.>", "_INBOX.bob.>", "_INBOX.gateway.>"),
+        *("receipt.>", "receipt.bob.>", "receipt.*.door.>", "query.>", "query.alice.>"),
+        *("command.>", "command.alice.>", "work.>", "event.>", "hint.door", "beat.>", "$JS.>"),
+    ],
+)
+async def test_a_principal_can_hear_nothing_else(as_user: Connect, subject: str) -> None:
+    assert not await (await as_user("alice")).may_subscribe(subject)
+
+
+async def test_a_denied_publish_looks_like_a_timeout_and_is_counted(as_user: Connect) -> None:
+    alice = await as_user("alice")
+    with pytest.raises(nats.errors.TimeoutError):
+        await alice.nc.jetstream().publish("event.door.Opened.d1", b"", timeout=0.2)
+    assert alice.errors.counts["denied"] == 1
+    assert "event.door.opened.d1" in alice.errors.last  # The client repeats it in lower case.
+
+
+@pytest.mark.parametrize("forged", ["command.bob.door.d1.Lock", "event.door.Opened.d1", "receipt.bob.door.c1"])
+async def test_a_forged_reply_subject_carries_the_servers_own_ack_there_without_our_version_header(
+    as_user: Connect, forged: str
+) -> None:
+    """The server checks no reply subject. So whatever lacks the version header is a stray to every reader of ours."""
+    admin, alice = await as_user("admin"), await as_user("alice")
+    heard: asyncio.Queue[Msg] = asyncio.Queue()
+    await admin.nc.subscribe(forged, cb=heard.put)
+    await admin.nc.flush()
+    assert await alice.may_publish(OPEN, reply=forged)
+    ack = await asyncio.wait_for(heard.get(), 5)
+    assert b'"stream":"COMMANDS"' in ack.data
+    assert VERSION_HEADER not in (ack.headers or {})
+
+
+async def test_what_a_forged_reply_puts_into_a_stream_has_no_header_that_could_be_forged(as_user: Connect) -> None:
+    """Headers of the publish do not travel into the server's ack: not even one who knows our header can set it."""
+    admin, alice = await as_user("admin"), await as_user("alice")
+    await alice.nc.publish(OPEN, b"", reply="event.door.Opened.forged", headers={VERSION_HEADER: "1"})
+
+    async def stored() -> dict[str, Any] | None:
+        try:
+            last = {"last_by_subj": "event.door.Opened.forged"}
+            answer = await ask_jetstream(admin.nc, "STREAM.MSG.GET.EVENTS_door", last)
+        except Exception:
+            return None
+        message: dict[str, Any] = answer["message"]
+        return message
+
+    await until(stored)
+    found = await stored()
+    assert found and "hdrs" not in found
+
+
+async def test_responders_can_answer_into_inboxes_and_say_nothing_else(as_user: Connect) -> None:
+    answers, alice = await as_user("answers"), await as_user("alice")
+
+    async def respond(message: Msg) -> None:
+        await answers.nc.publish(message.reply, b"open")
+
+    await answers.nc.subscribe("query.*.FindDoor", queue="answers", cb=respond)
+    await answers.nc.flush()
+    assert (await alice.nc.request("query.alice.FindDoor", b"", timeout=5)).data == b"open"
+    for subject in (OPEN, "command.answers.door.d1.Open", "event.door.Opened.d1", "receipt.alice.door.c1", "beat.x.y"):
+        assert not await answers.may_publish(subject)
+    for subject in ("receipt.>", "_INBOX.>", "event.>", "command.>"):
+        assert not await answers.may_subscribe(subject)
+
+
+async def test_a_reply_subject_outside_the_inboxes_gets_no_answer(as_user: Connect) -> None:
+    admin, answers, alice = await as_user("admin"), await as_user("answers"), await as_user("alice")
+    event = await admin.nc.subscribe("event.door.>")
+
+    async def respond(message: Msg) -> None:
+        await answers.nc.publish(message.reply, b"open")
+
+    await answers.nc.subscribe("query.*.FindDoor", cb=respond)
+    await answers.nc.flush()
+    await admin.nc.flush()
+    await alice.nc.publish("query.alice.FindDoor", b"", reply="event.door.Opened.d1")
+
+    async def denied() -> bool:
+        return answers.errors.counts["denied"] == 1
+
+    await until(denied)
+    assert event.pending_msgs == 0
+
+
+async def test_a_context_works_on_its_own_and_reads_all(as_user: Connect) -> None:
+    context, alice = await as_user("context-door"), await as_user("alice")
+    await alice.nc.jetstream().publish(OPEN, b"")
+    for stream, filters in ((COMMANDS, ["work.door.>", "command.*.door.>"]), ("EVENTS_bell", ["event.bell.>"])):
+        puller = Puller(context.nc, stream, filters, 1)
+        await puller.take(10, 0.2)
+        await puller.close()
+    await ask_jetstream(context.nc, f"STREAM.PURGE.{COMMANDS}", {"filter": "work.door.>"})
+    for subject in ("event.door.Opened.d1", "receipt.alice.door.c1", "hint.door", "beat.worker.door"):
+        assert await context.may_publish(subject)
+    assert (await context.nc.jetstream().publish("command.door.bell.b1.Ring", b"")).stream == COMMANDS
+    assert await context.may_subscribe("hint.door")
+    assert context.errors.counts == {}
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "command.alice.door.d1.Open",
+        "command.bell.door.d1.Open",
+        "event.bell.Rung.b1",
+        "receipt.alice.bell.c1",
+        "hint.bell",
+        "query.alice.FindDoor",
+        "_INBOX.alice.x.1",
+        "$JS.API.STREAM.DELETE.COMMANDS",
+        "$JS.API.STREAM.UPDATE.COMMANDS",
+        "$JS.API.STREAM.PURGE.EVENTS_door",
+    ],
+)
+async def test_a_context_cannot_speak_for_others(as_user: Connect, subject: str) -> None:
+    assert not await (await as_user("context-door")).may_publish(subject)
+
+
+async def test_the_gateway_speaks_for_principals_and_hears_receipts(as_user: Connect) -> None:
+    gateway = await as_user("gateway")
+    ack = await gateway.nc.jetstream().publish(OPEN, b"")
+    await ask_jetstream(gateway.nc, f"STREAM.MSG.GET.{COMMANDS}", {"seq": ack.seq})
+    assert await gateway.may_publish("query.alice.FindDoor")
+    assert await gateway.may_subscribe("receipt.alice.door.c1")
+    assert await gateway.may_subscribe("beat.>")
+    for subject in ("event.door.Opened.d1", "receipt.alice.door.c1", f"$JS.API.STREAM.PURGE.{COMMANDS}", "hint.door"):
+        assert not await gateway.may_publish(subject)
+    assert not await gateway.may_subscribe("_INBOX.>")
+
+
+async def test_projectors_read_events_and_nothing_else(as_user: Connect) -> None:
+    projectors = await as_user("projectors")
+    puller = Puller(projectors.nc, "EVENTS_door", ["event.door.>"], 1)
+    await puller.take(10, 0.1)
+    await puller.close()
+    assert await projectors.may_publish("beat.projector.doors")
+    assert projectors.errors.counts == {}
+    for subject in (OPEN, "event.door.Opened.d1", "$JS.API.CONSUMER.CREATE.COMMANDS.c", "receipt.alice.door.c1"):
+        assert not await projectors.may_publish(subject)
+
+
+@pytest.mark.parametrize("login", [{}, {"user": "mallory", "pass": "mallory"}, {"user": "alice", "pass": "wrong"}])
+async def test_a_stranger_and_a_wrong_password_are_turned_away(doors: Server, login: dict[str, str]) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", doors.port)
+    assert (await reader.readline()).startswith(b"INFO ")
+    writer.write(b"CONNECT " + msgspec.json.encode({"verbose": False, **login}) + b"\r\nPING\r\n")
+    assert b"Authorization Violation" in await reader.readline()
+    writer.close()
+    await writer.wait_closed()
