@@ -1,6 +1,7 @@
 """Makes the servers ready: schemas, read tables, streams. `python -m common.provision` does it for external servers."""
 
 import asyncio
+import logging
 import sys
 from contextlib import suppress
 
@@ -68,6 +69,7 @@ async def provision_bus(settings: Settings, contexts: list[str]) -> None:
 
 
 def main() -> None:
+    logging.basicConfig(level=logging.ERROR)  # What the connection mutters while it tries is in the error's one line.
     try:
         asyncio.run(provision(Settings.from_env()))
     except (ConfigError, ProvisionError, MigrationError, TableDiffers, discovery.DiscoveryError) as error:

@@ -17,6 +17,8 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.api import Header
 
+from common.bus.recent import Recent
+
 log = logging.getLogger(__name__)
 
 MAX_MESSAGE = 80 * 1024
@@ -79,21 +81,6 @@ class Outgoing(Struct, eq=False):
     size: int
     suspect: bool
     answer: asyncio.Future[Ack]
-
-
-class Recent:
-    """Remembers the last ids, at least `size` and at most twice as many."""
-
-    def __init__(self, size: int) -> None:
-        self._size, self._new, self._old = size, set[str](), set[str]()
-
-    def seen(self, identity: str) -> bool:
-        """Whether this id was asked for lately; remembers it."""
-        known = identity in self._new or identity in self._old
-        self._new.add(identity)
-        if len(self._new) >= self._size:
-            self._new, self._old = set(), self._new
-        return known
 
 
 class Batches:

@@ -25,6 +25,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from common.bus.api import CONSUMER_NOT_FOUND, ApiError, ask_jetstream
+from common.bus.place import parse_place
 
 log = logging.getLogger(__name__)
 
@@ -47,24 +48,6 @@ class Pulled(Struct, frozen=True):
     sequence: int
     at: datetime
     pending: int
-
-
-class Place(Struct, frozen=True):
-    """What a delivered message's reply subject says of it."""
-
-    consumer: str
-    sequence: int
-    consumer_sequence: int
-    nanoseconds: int
-    pending: int
-
-
-def parse_place(reply: str) -> Place:
-    """Reads `$JS.ACK...` as servers write it: 9 tokens, or 11 and more where domain and account come first."""
-    tokens = reply.split(".")
-    first = 2 if len(tokens) == 9 else 4
-    _, consumer, _, sequence, consumer_sequence, nanoseconds, pending = tokens[first : first + 7]
-    return Place(consumer, int(sequence), int(consumer_sequence), int(nanoseconds), int(pending))
 
 
 class Puller:

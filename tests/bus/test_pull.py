@@ -13,7 +13,8 @@ import pytest_asyncio
 from nats.aio.client import Client
 
 from common.bus.api import ask_jetstream
-from common.bus.pull import Place, Pulled, Puller, parse_place
+from common.bus.place import Place, parse_place
+from common.bus.pull import Pulled, Puller
 from tests.bus.server import Server, until
 
 NAMES = (f"P{number}" for number in count(1))
