@@ -6,7 +6,7 @@ that is sent twice under one command id happens twice, so whatever raised `Outco
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from typing import Any
 from uuid import uuid4
@@ -14,11 +14,12 @@ from uuid import uuid4
 import msgspec
 import nats.errors
 from msgspec import Struct
+from msgspec.structs import replace
 from nats.aio.client import Client as Nats
 from nats.aio.msg import Msg
 
-from common.bus.batches import Batches, OutcomeUnknown
-from common.bus.connect import BusErrors
+from common.bus.batches import Batches
+from common.bus.denials import Denials, NotPermitted
 from common.codec import CommandCodec, command_key
 from common.messages import Command, Query
 from common.recorded import (
@@ -33,18 +34,23 @@ from common.subjects import command_subject, is_token, query_subject
 
 STATUS_HEADER = "Daybook-Status"
 ASK_S = 5.0
+FIRST_LOOK_S = 0.5
 MOST_WATCHED = 10_000
-
-_receipts = msgspec.json.Decoder(dict[str, Receipt])
+ID_USED = "command-id-used"
+ID_USED_TEXT = "this command id already belongs to another command"
 
 
 class Sent(Struct, frozen=True):
-    """A command that is stored durably, at `sequence` of the stream. Its receipt will say what became of it."""
+    """A command that is stored durably, at `sequence` of the stream. Its receipt will say what became of it.
+
+    `hash` tells it from another command under the same id; it is there when the id was chosen and the type is known.
+    """
 
     context: str
     key: str
     command_id: str
     sequence: int
+    hash: str = ""
 
 
 class QueryRefused(Exception):
@@ -59,17 +65,13 @@ class NoAnswer(Exception):
     """Nobody answered in time."""
 
 
-class NotPermitted(Exception):
-    """The server does not let this principal send that."""
-
-
 class Client:
     """A principal's connection. Made by `connect`."""
 
-    def __init__(self, nc: Nats, principal: str, errors: BusErrors) -> None:
+    def __init__(self, nc: Nats, principal: str, errors: Denials) -> None:
         self._nc, self.principal, self.errors = nc, principal, errors
         self._batches = Batches(nc)
-        self._waiting: dict[tuple[str, str], asyncio.Future[Receipt]] = {}
+        self._waiting: dict[tuple[str, str], list[tuple[str, asyncio.Future[Receipt]]]] = {}
         self._watching: set[asyncio.Queue[Receipt]] = set()
         self._listening: asyncio.Task[None] | None = None
 
@@ -80,7 +82,9 @@ class Client:
         """
         kind = type(command)
         body, key = body_of(command), command_key(command)
-        return await self.send_named(context_of(kind), kind.__name__, key, body, command_id, expected_version)
+        sent = await self.send_named(context_of(kind), kind.__name__, key, body, command_id, expected_version)
+        # Only an id that was chosen can be another command's already.
+        return replace(sent, hash=_codec(kind).hash(command, expected_version)) if command_id else sent
 
     async def send_many(self, commands: Iterable[Command]) -> list[Sent]:
         """Send commands, in this order, sharing the server's disk writes. Raises as `send`; then some may be stored."""
@@ -99,31 +103,38 @@ class Client:
             headers[EXPECTED_VERSION_HEADER] = str(expected_version)
         subject = command_subject(self.principal, context, key, type_name)
         try:
-            ack = await self._batches.publish(subject, headers, body)
-        except OutcomeUnknown:
-            if self._denied(subject):
-                raise NotPermitted(f"{self.principal} may not send {type_name} to {context}") from None
-            raise
+            with self.errors.heard(subject):
+                ack = await self._batches.publish(subject, headers, body)
+        except NotPermitted:
+            raise NotPermitted(f"{self.principal} may not send {type_name} to {context}") from None
         return Sent(context, key, command_id, ack.sequence)
 
     async def wait(self, sent: Sent, within: float = 30.0) -> Receipt:
         """The receipt, as soon as it is there. Raises `TimeoutError` when there is none after so many seconds.
 
-        A pushed receipt may be lost, or have come before: the store is asked first, and again before giving up.
+        A pushed receipt may be lost, or have come before: the store is asked first, now and then, and last. When the id
+        is another command's, the receipt is a refusal with code `command-id-used`.
         """
         await self._listen()
-        name = (sent.context, sent.command_id)
-        answer = self._waiting.setdefault(name, asyncio.get_running_loop().create_future())
+        answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        waiting = self._waiting.setdefault((sent.context, sent.command_id), [])
+        waiting.append((sent.hash, answer))
+        pause, left = FIRST_LOOK_S, within
         try:
-            if stored := await self._stored(sent):
-                return stored
-            return await asyncio.wait_for(asyncio.shield(answer), within)
-        except TimeoutError:
-            if stored := await self._stored(sent):
-                return stored
-            raise TimeoutError(f"the command {sent.command_id} is not decided after {within:g} s") from None
+            while not (stored := await self._stored(sent)) and left > 0:
+                with suppress(TimeoutError):
+                    return await asyncio.wait_for(asyncio.shield(answer), min(pause, left))
+                left -= pause
+                pause *= 2
         finally:
-            self._waiting.pop(name, None)
+            waiting.remove((sent.hash, answer))
+            if not waiting:
+                self._waiting.pop((sent.context, sent.command_id), None)
+        if not stored:
+            raise TimeoutError(f"the command {sent.command_id} is not decided after {within:g} s")
+        if sent.hash and stored.hash != sent.hash:
+            return replace(stored, state="rejected", code=ID_USED, message=ID_USED_TEXT, hash=sent.hash)
+        return stored
 
     async def receipt(self, context: str, command_id: str) -> Receipt | None:
         """The stored receipt, or None while there is none. Raises `NoAnswer`."""
@@ -138,12 +149,13 @@ class Client:
         """As `ask`, by the query's name."""
         subject = query_subject(self.principal, type_name)
         try:
-            reply = await self._nc.request(subject, msgspec.json.encode(fields), timeout=within)
+            with self.errors.heard(subject):
+                reply = await self._nc.request(subject, msgspec.json.encode(fields), timeout=within)
+        except NotPermitted:
+            raise NotPermitted(f"{self.principal} may not ask {type_name}") from None
         except nats.errors.NoRespondersError:
             raise NoAnswer(f"nobody answers {type_name}") from None
         except (nats.errors.Error, TimeoutError):
-            if self._denied(subject):
-                raise NotPermitted(f"{self.principal} may not ask {type_name}") from None
             raise NoAnswer(f"no answer to {type_name} within {within:g} s") from None
         answer = msgspec.json.decode(reply.data)
         if (status := int((reply.headers or {}).get(STATUS_HEADER, "200"))) >= 400:
@@ -186,18 +198,13 @@ class Client:
         if (message.headers or {}).get(VERSION_HEADER) != VERSION:
             return  # Not ours: a server's own acknowledgement can be steered here.
         receipt = receipt_decoder.decode(message.data)
-        answer = self._waiting.get((receipt.context, receipt.command_id))
-        if answer and not answer.done():
-            answer.set_result(receipt)
+        for hash, answer in self._waiting.get((receipt.context, receipt.command_id), ()):
+            if hash in ("", receipt.hash) and not answer.done():
+                answer.set_result(receipt)
         for queue in self._watching:
             if queue.full():
                 queue.get_nowait()
             queue.put_nowait(receipt)
-
-    def _denied(self, subject: str) -> bool:
-        """Whether the server's last word was that we may not publish there: all else looks like a time-out."""
-        last = self.errors.last.lower()
-        return "permissions violation" in last and subject.lower() in last
 
 
 @asynccontextmanager
@@ -206,7 +213,7 @@ async def connect(url: str, principal: str, password: str, *, within: float = 5.
 
     Later it reconnects for ever.
     """
-    errors, nc = BusErrors(), Nats()
+    errors, nc = Denials(), Nats()
     try:
         async with asyncio.timeout(within):
             await nc.connect(

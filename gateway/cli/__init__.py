@@ -16,6 +16,7 @@ COMMANDS = {
     "send": ("gateway.cli.talk:send", "Send a command over NATS and show its receipt."),
     "ask": ("gateway.cli.talk:ask", "Ask a query over NATS and show the answer."),
     "watch": ("gateway.cli.talk:watch", "Show receipts as commands are decided."),
+    "key": ("gateway.cli.key:key", "Print a principal's API key, or its NATS password."),
     "prepare": ("gateway.cli.prepare:prepare", "Make keys, passwords and the NATS configuration (separate servers)."),
     "provision": ("gateway.cli.prepare:provision", "Make schemas, streams and buckets (separate servers)."),
 }
@@ -46,6 +47,7 @@ def daybook() -> None:
     \b
     First:          daybook up --play 100
     Then, beside:   daybook status
+                    daybook ask ListOrders '{"limit": 1}'
 
     Settings come from the environment: DAYBOOK_DATA (the data folder), DAYBOOK_HTTP_PORT, DAYBOOK_NATS_PORT; and for
     servers of your own DAYBOOK_NATS_URL, DAYBOOK_WRITE_DSN, DAYBOOK_READ_DSN.

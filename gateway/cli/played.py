@@ -4,7 +4,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from gateway.cli.baskets import Sums
+from gateway.cli.baskets import CURRENCY, Sums
 
 
 class Tables(Struct, frozen=True):
@@ -37,29 +37,38 @@ class Played(Struct, frozen=True):
 def show(played: Played, console: Console) -> None:
     """Prints both sums side by side, the rates, and what was odd in the file."""
     file, read = played.file, played.read
-    table = Table(title="A grocer's real baskets", title_justify="left")
+    console.print(f"The first {file.baskets:,} baskets of a grocer's year:", highlight=False)
+    table = Table()
     for name in ("", "read table", "file"):
         table.add_column(name, justify="right" if name else "left")
     for name in ("baskets", "lines", "units"):
         table.add_row(name, f"{getattr(read, name):,}", f"{getattr(file, name):,}")
-    table.add_row("revenue", f"{read.revenue / 100:,.2f}", f"{file.revenue / 100:,.2f}")
+    table.add_row(f"revenue, {CURRENCY}", f"{read.revenue / 100:,.2f}", f"{file.revenue / 100:,.2f}")
     console.print(table)
     if played.sent:
         console.print(
             f"{played.sent:,} orders: {played.stored_per_s:,.0f} a second stored, {played.visible_per_s:,.0f} a second "
-            f"visible; recorded to visible p50 {ms(played.visible_p50_ms)}, p99 {ms(played.visible_p99_ms)}.",
+            f"visible\nrecorded to visible: p50 {ms(played.visible_p50_ms)}, p99 {ms(played.visible_p99_ms)}",
             highlight=False,
         )
     if played.skipped:
-        console.print(f"{played.skipped:,} were there already and were not sent again.", highlight=False)
-    console.print(
-        f"Odd, and kept as it is: {file.lines_of_quantity_0:,} lines of quantity 0 ({file.of_these_with_money:,} "
-        f"with money); {file.amounts_that_do_not_divide:,} amounts that do not divide by the quantity; "
-        f"{file.baskets_that_total_0:,} baskets that total 0.00 ({file.baskets_of_quantity_0_only:,} of nothing but "
-        f"quantity 0); {file.skus_in_no_catalogue:,} products in no catalogue; a quantity of "
-        f"{file.largest_quantity:,}.",
-        highlight=False,
-    )
+        console.print(f"{played.skipped:,} were there already and were not sent again", highlight=False)
+    console.print("Odd in the file, and kept as it is:", highlight=False)
+    for number, text in oddities(file):
+        console.print(f"{number:>9,}  {text}", highlight=False)
+
+
+def oddities(file: Sums) -> list[tuple[int, str]]:
+    """What is odd in the file, counted; of what does not occur, nothing."""
+    counted = [
+        (file.lines_of_quantity_0, f"lines of quantity 0, {file.of_these_with_money:,} of them with money"),
+        (file.amounts_that_do_not_divide, "amounts that do not divide by the quantity"),
+        (file.baskets_that_total_0, "baskets that total 0.00"),
+        (file.baskets_of_quantity_0_only, "baskets of nothing but quantity 0"),
+        (file.skus_in_no_catalogue, "products that are in no catalogue"),
+        (file.largest_quantity, "the largest quantity of one line"),
+    ]
+    return [(number, text) for number, text in counted if number]
 
 
 def ms(milliseconds: float | None) -> str:

@@ -1,6 +1,7 @@
 """`daybook send`, `ask` and `watch`: plain NATS from a terminal, with nothing but the system's own words."""
 
 import asyncio
+import logging
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -12,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from common.bus.batches import OutcomeUnknown, Refused, StreamFull, TooLarge
-from common.client import Client, NoAnswer, NotPermitted, QueryRefused, connect
+from common.bus.denials import NotPermitted
+from common.client import Client, NoAnswer, QueryRefused, connect
 from common.config import Settings
 from common.recorded import Receipt
 
@@ -126,7 +128,8 @@ async def _client(principal: str) -> AsyncIterator[Client]:
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
-    """Runs it; what can go wrong outside of us is one line."""
+    """Runs it; what can go wrong outside of us is one line, and the log of the connection none."""
+    logging.getLogger("common").addHandler(logging.NullHandler())
     try:
         asyncio.run(work)
     except TROUBLE as error:

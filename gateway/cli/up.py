@@ -16,8 +16,9 @@ from rich.table import Table
 
 from common.config import PROJECT, Running, Settings
 from common.principals import Credentials, ensure_principals
-from common.servers.embedded import child_environment, start_servers
+from common.servers.embedded import child_environment, nats_address, start_servers
 from common.servers.files import CannotStart, data_folder, forget_running, require_free_port, write_running
+from common.servers.nats import HOST
 from common.servers.supervise import Child, Supervisor, at_once
 
 DOCS = "/docs"
@@ -59,6 +60,8 @@ async def _until_stopped(settings: Settings, play: int, console: Console) -> Non
         if work.done():
             _reraise(work)
             await stopped
+        work.cancel()
+        await asyncio.wait((work,))  # Its progress bar ends before anything else is said.
         console.print("\nStopping ...")
     finally:
         for task in (work, stopped):
@@ -85,23 +88,27 @@ class _System:
         self.supervisor = Supervisor(settings.data / "logs", self._say, self._changed)
 
     async def run(self, play: int) -> None:
-        from common.provision import nats_users, provision
-
         begun, contexts = time.monotonic(), context_names()
         require_free_port(self.settings.http_host, self.settings.http_port, "DAYBOOK_HTTP_PORT")
+        if not self.settings.nats_url:
+            require_free_port(HOST, self.settings.nats_port, "DAYBOOK_NATS_PORT")
         credentials = ensure_principals(self.settings, contexts)
-        users = nats_users(self.settings, credentials)
-        self.settings = await start_servers(self.supervisor, self.settings, users, contexts)
-        await provision(self.settings)
         self.console.print(_welcome(self.settings, credentials))
-        for child in self._parts(contexts):
-            await self.supervisor.start(child)
-        self._changed()
+        with self.console.status("Starting"):
+            from common.provision import nats_users, provision
+
+            users = nats_users(self.settings, credentials)
+            self.settings = await start_servers(self.supervisor, self.settings, users, contexts)
+            await provision(self.settings)
+            for child in self._parts(contexts):
+                await self.supervisor.start(child)
+            self._changed()
         self.console.print(f"Ready after {time.monotonic() - begun:.1f} s. Ctrl-C stops everything.")
         if play:
             from gateway.cli.replay import play as play_baskets
 
             await play_baskets(self.settings, baskets=play, via="http", console=self.console)
+            self.console.print(f"Up until Ctrl-C: {http_url(self.settings)}{DOCS}", highlight=False)
 
     def _parts(self, contexts: list[str]) -> list[Child]:
         env = os.environ | child_environment(self.settings) | {"PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1"}
@@ -144,8 +151,9 @@ def _welcome(settings: Settings, credentials: Credentials) -> Panel:
     table = Table.grid(padding=(0, 2))
     table.add_row("HTTP", f"{http_url(settings)}")
     table.add_row("API pages", f"{http_url(settings)}{DOCS}")
-    table.add_row("NATS", settings.nats_url)
-    table.add_row("data", f"{settings.data}  (logs: {settings.data / 'logs'})")
+    table.add_row("NATS", nats_address(settings))
+    table.add_row("data", str(settings.data))
+    table.add_row("logs", str(settings.data / "logs"))
     for name in SHOWN:
         if name in credentials.api_keys:
             table.add_row("", "")
