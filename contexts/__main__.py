@@ -6,6 +6,8 @@ import signal
 import sys
 from contextlib import suppress
 
+import uvloop
+
 from common.config import ConfigError, Settings
 from common.discovery import DiscoveryError, contexts
 from common.principals import load_principals
@@ -15,7 +17,7 @@ from common.shell.context_process import run_contexts
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        asyncio.run(run(sys.argv[1:]))
+        uvloop.run(run(sys.argv[1:]))
     except (ConfigError, DiscoveryError) as error:
         sys.exit(f"contexts: {error}")
 

@@ -12,6 +12,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from types import ModuleType
 from typing import Any
 
+import uvloop
+
 from common.bus.connect import connect
 from common.config import ConfigError, Settings
 from common.discovery import DiscoveryError, read_models
@@ -34,7 +36,7 @@ POSITION_HEADER = "Daybook-Position"
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        asyncio.run(run(sys.argv[1:]))
+        uvloop.run(run(sys.argv[1:]))
     except (ConfigError, DiscoveryError, TableDiffers) as error:
         sys.exit(f"projectors: {error}")
 

@@ -17,6 +17,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.api import Header
 
+from common.bus.frames import frame, publish_frames
 from common.bus.recent import Recent
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ class Outgoing(Struct, eq=False):
     """A message on its way and the future its caller waits for."""
 
     subject: str
-    headers: dict[str, str]
+    headers: bytes
     body: bytes
     size: int
     suspect: bool
@@ -104,17 +105,17 @@ class Batches:
         """Store one message. With a `msg_id` the server stores it once within the stream's window (two minutes).
 
         Raises `TooLarge`, `StreamFull`, `Refused`, and `OutcomeUnknown` after the deadline. A caller that is cancelled
-        may or may not have published.
+        may or may not have published. White space in the subject, or a line end in a header, is a ValueError.
         """
-        sent = dict(headers)
-        if msg_id:
-            sent[Header.MSG_ID.value] = msg_id
-        size = len(body) + sum(len(name) + len(value.encode()) + 4 for name, value in sent.items()) + 14
+        if subject.split() != [subject]:
+            raise ValueError(f"white space in the subject {subject!r}")
+        lines = header_lines({**headers, Header.MSG_ID.value: msg_id} if msg_id else headers)
+        size = len(body) + len(lines) + 14
         if size > MAX_MESSAGE:
             raise TooLarge(f"the message has {size} bytes with its headers; at most {MAX_MESSAGE} are taken")
         loop = asyncio.get_running_loop()
         suspect = bool(msg_id) and self._recent.seen(msg_id)
-        message = Outgoing(subject, sent, body, size, suspect, loop.create_future())
+        message = Outgoing(subject, lines, body, size, suspect, loop.create_future())
         self._waiting.append(message)
         if self._runner is None or self._runner.done():
             self._runner = loop.create_task(self._run())
@@ -172,15 +173,17 @@ class Batches:
     async def _send_batch(self, messages: Sequence[Outgoing], reconnects: int) -> None:
         """As one atomic batch (ADR-50): all or nothing, one answer. Anything but `full` is settled one by one."""
         number = str(next(self._numbers))
-        identity = f"{self._inbox.rsplit('.', 1)[1]}.{number}"
+        identity = f"{self._inbox.rsplit('.', 1)[1]}.{number}".encode()
+        frames = []
         for place, message in enumerate(messages, 1):
-            headers = {**message.headers, "Nats-Batch-Id": identity, "Nats-Batch-Sequence": str(place)}
-            if place == len(messages):
-                headers["Nats-Batch-Commit"] = "1"
-                reply = self._expect(number)
-                await self._nc.publish(message.subject, message.body, f"{self._inbox}.{number}", headers)
+            lines = message.headers + b"Nats-Batch-Id: %b\r\nNats-Batch-Sequence: %d\r\n" % (identity, place)
+            if place < len(messages):
+                frames.append(frame(message.subject, lines, message.body))
             else:
-                await self._nc.publish(message.subject, message.body, headers=headers)
+                commit = lines + b"Nats-Batch-Commit: 1\r\n"
+                frames.append(frame(message.subject, commit, message.body, f"{self._inbox}.{number}"))
+        reply = self._expect(number)
+        await publish_frames(self._nc, frames)
         await self._replied([reply], messages, reconnects)
         if not reply.done():
             fail(messages, "the connection was lost")
@@ -199,11 +202,12 @@ class Batches:
 
     async def _send_singly(self, messages: Sequence[Outgoing], reconnects: int) -> None:
         """Each with an answer of its own, in order, without waiting for one before the next."""
-        replies = []
+        replies, frames = [], []
         for message in messages:
             number = str(next(self._numbers))
             replies.append(self._expect(number))
-            await self._nc.publish(message.subject, message.body, f"{self._inbox}.{number}", message.headers)
+            frames.append(frame(message.subject, message.headers, message.body, f"{self._inbox}.{number}"))
+        await publish_frames(self._nc, frames)
         await self._replied(replies, messages, reconnects)
         for message, reply in zip(messages, replies, strict=True):
             if reply.done():
@@ -230,6 +234,14 @@ class Batches:
         reply = self._replies.pop(message.subject.rsplit(".", 1)[1], None)
         if reply is not None and not reply.done():
             reply.set_result(message)
+
+
+def header_lines(headers: Mapping[str, str]) -> bytes:
+    """Headers as the protocol has them. Raises ValueError for a value that would begin another header."""
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    if lines.count("\n") != len(headers) or lines.count("\r") != len(headers):
+        raise ValueError("a header holds a line end")
+    return lines.encode()
 
 
 def read(reply: Msg) -> PubAck:

@@ -7,6 +7,7 @@ import msgspec
 import nats.errors
 from nats.aio.client import Client
 
+from common.bus.frames import frame, header, publish_frames
 from common.recorded import VERSION, VERSION_HEADER, Receipt
 from common.shell.worker import Outbox
 from common.subjects import receipt_subject
@@ -14,19 +15,27 @@ from common.subjects import receipt_subject
 log = logging.getLogger(__name__)
 
 _receipt_encoder = msgspec.json.Encoder()
+_version = header(VERSION_HEADER, VERSION)
 
 
 def bus_outbox(nc: Client, context: str) -> Outbox:
     """An outbox on the bus. It never fails: who missed something asks the store (protocol P5)."""
 
     async def answered(receipts: Sequence[Receipt]) -> None:
-        for receipt in receipts:
-            subject = receipt_subject(receipt.principal, context, receipt.command_id)
-            headers = {VERSION_HEADER: VERSION}
-            await quietly(nc.publish(subject, _receipt_encoder.encode(receipt), headers=headers))
+        frames = [
+            frame(
+                receipt_subject(receipt.principal, context, receipt.command_id),
+                _version,
+                _receipt_encoder.encode(receipt),
+            )
+            for receipt in receipts
+        ]
+        await quietly(publish_frames(nc, frames))
 
     async def recorded(position: int) -> None:
-        await quietly(nc.publish(f"hint.{context}", b"", headers={VERSION_HEADER: VERSION}))
+        await quietly(publish_frames(nc, [_hint]))
+
+    _hint = frame(f"hint.{context}", _version, b"")
 
     return Outbox(answered, recorded)
 

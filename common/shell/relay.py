@@ -23,6 +23,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from common.bus.api import ApiError, ask_jetstream
+from common.bus.frames import frame, publish_frames
 from common.recorded import (
     INCARNATION_HEADER,
     POSITION_HEADER,
@@ -41,7 +42,7 @@ PAGE = 512
 BATCH = 256
 POLL_S = 1.0
 """How long to wait for a hint before looking anyway: hints may be lost."""
-ACKS_WITHIN_S = 2.0
+ACK_WITHIN_S = 2.0
 SHORTEST_S, LONGEST_S = 0.05, 2.0
 EXPECTED_SEQUENCE = "Nats-Expected-Last-Sequence"
 EXPECTED_ID = "Nats-Expected-Last-Msg-Id"
@@ -78,7 +79,7 @@ class Relay:
         self._woken = asyncio.Event()
         self._inbox = nc.new_inbox()
         self._batch = 0
-        self._acks: dict[int, asyncio.Future[int]] = {}
+        self._ack: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self.position = 0
         self.published = 0
         self.last_error = ""
@@ -87,7 +88,7 @@ class Relay:
     async def run(self) -> None:
         """Until cancelled."""
         hints = await self._nc.subscribe(f"hint.{self._context}", cb=self._hinted)
-        acks = await self._nc.subscribe(f"{self._inbox}.*.*", cb=self._acknowledged)
+        acks = await self._nc.subscribe(f"{self._inbox}.*", cb=self._acknowledged)
         delay = SHORTEST_S
         try:
             while True:
@@ -161,55 +162,49 @@ class Relay:
         return parsed_headers(answer["message"].get("hdrs", ""))
 
     async def _publish(self, events: Sequence[Recorded], tail: Tail) -> Tail:
-        """Publishes one batch and waits for all its acks; the tail behind it. Raises `Refused`."""
+        """Publishes one batch and waits until all of it is stored; the tail behind it. Raises `Refused`, `Stalled`."""
         for n, event in enumerate(events, 1):
             if event.position != tail.position + n:
                 raise Refused(f"the store gave position {event.position} for {tail.position + n}")
             if tail.position and event.incarnation != tail.incarnation:
                 raise Stalled("the store has become another incarnation")
-        self._batch += 1
-        loop = asyncio.get_running_loop()
-        self._acks = {tail.sequence + n: loop.create_future() for n in range(1, len(events) + 1)}
-        acks = asyncio.gather(*self._acks.values())
-        try:
-            async with asyncio.timeout(ACKS_WITHIN_S):
-                for n, event in enumerate(events):
-                    await self._send(event, tail.sequence + n, first=n == 0)
-                await acks
-        except TimeoutError:
-            raise Refused(f"no acknowledgement within {ACKS_WITHIN_S:.0f} s after position {tail.position}") from None
-        finally:
-            if not acks.cancel() and not acks.cancelled():
-                acks.exception()  # Looked at, so that nobody warns of it when it was not waited for.
-            self._acks = {}
+        await self._publish_chained(events, tail.sequence)
         self.published += len(events)
         return Tail(tail.sequence + len(events), events[-1].position, events[-1].incarnation)
 
-    async def _send(self, event: Recorded, after: int, *, first: bool) -> None:
+    async def _publish_chained(self, events: Sequence[Recorded], after: int) -> None:
+        """Only the last message asks for an acknowledgement: none that it follows on can be missing then."""
+        self._batch += 1
+        last = after + len(events)
+        self._ack = asyncio.get_running_loop().create_future()
+        frames = [
+            self._frame(event, after + n, chained=n > 0, acked=after + n + 1 == last) for n, event in enumerate(events)
+        ]
+        try:
+            async with asyncio.timeout(ACK_WITHIN_S):
+                await publish_frames(self._nc, frames)
+                answer = await self._ack
+        except TimeoutError:
+            raise Refused(f"no acknowledgement within {ACK_WITHIN_S:.0f} s after sequence {after}") from None
+        if answer.get("seq") != last:
+            raise Refused(str(answer.get("error", answer)))
+
+    def _frame(self, event: Recorded, after: int, *, chained: bool, acked: bool) -> bytes:
         name = f"{self._inbox}.{self._batch}"
-        headers = {
-            VERSION_HEADER: VERSION,
-            POSITION_HEADER: str(event.position),
-            INCARNATION_HEADER: event.incarnation,
-            EXPECTED_SEQUENCE: str(after),
-            MESSAGE_ID: f"{name}.{after + 1}",
-        }
-        if not first:
-            headers[EXPECTED_ID] = f"{name}.{after}"
+        headers = (
+            f"{VERSION_HEADER}: {VERSION}\r\n{POSITION_HEADER}: {event.position}\r\n"
+            f"{INCARNATION_HEADER}: {event.incarnation}\r\n{EXPECTED_SEQUENCE}: {after}\r\n"
+            f"{MESSAGE_ID}: {name}.{after + 1}\r\n"
+        )
+        if chained:
+            headers += f"{EXPECTED_ID}: {name}.{after}\r\n"
         subject = event_subject(event.context, event.type, event.stream)
-        await self._nc.publish(subject, recorded_encoder.encode(event), reply=f"{name}.{after + 1}", headers=headers)
+        return frame(subject, headers.encode(), recorded_encoder.encode(event), name if acked else "")
 
     async def _acknowledged(self, message: Msg) -> None:
         """The callback for acks. Those of a batch given up are ignored."""
-        *_, batch, sequence = message.subject.split(".")
-        future = self._acks.get(int(sequence)) if int(batch) == self._batch else None
-        if future is None or future.done():
-            return
-        answer = acknowledgement(message)
-        if answer.get("seq") == int(sequence):
-            future.set_result(answer["seq"])
-        else:
-            future.set_exception(Refused(str(answer.get("error", answer))))
+        if message.subject == f"{self._inbox}.{self._batch}" and not self._ack.done():
+            self._ack.set_result(acknowledgement(message))
 
     async def _hinted(self, message: Msg) -> None:
         self._woken.set()

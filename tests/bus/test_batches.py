@@ -267,3 +267,14 @@ async def test_on_a_closed_connection_the_outcome_is_unknown_at_once(server: Ser
     await client.close()
     with pytest.raises(OutcomeUnknown):
         await batches.publish("t.x", HEADERS, b"")
+
+
+@pytest.mark.parametrize(
+    ("subject", "headers"),
+    [("a b", {}), ("a\r\nPUB x 0", {}), ("", {}), ("a", {"A": "b\r\nC: d"}), ("a", {"A\n": "b"})],
+)
+async def test_what_would_write_another_protocol_line_is_refused(
+    nc: Client, subject: str, headers: dict[str, str]
+) -> None:
+    with pytest.raises(ValueError, match="white space|line end"):
+        await Batches(nc).publish(subject, headers, b"")
