@@ -1,11 +1,14 @@
 """The doors for queries: read tables are asked here, a context's own record by its process."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 import nats.errors
+from msgspec import inspect
 
 from common.client import STATUS_HEADER
 from common.codec import path_of_nul
@@ -23,6 +26,7 @@ from gateway.receipts import Receipts, Silent, own_queries
 FORWARD_S = 5.0
 RECEIPT_S = 2.0
 MOST_PARAMETERS = 32
+INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 HANDED_ON = ("Retry-After", "Daybook-Position", "Daybook-Staleness-Ms")
 
 _encoder = msgspec.json.Encoder(enc_hook=encode_personal)
@@ -120,14 +124,39 @@ def parameters(path: Mapping[str, str], query: bytes) -> dict[str, str]:
     return found
 
 
-def strict(given: dict[str, str], kind: type[Any]) -> Any:
+def strict(given: dict[str, str], kind: Any) -> Any:
     """The parameters as a struct. Raises a 400 problem that names the parameter and the rule."""
     if path := path_of_nul(given, "$"):
         raise refused_input(Rejected("malformed", f"the character U+0000 is not taken - at `{path}`"))
+    literal = literals(kind)
+    values = {name: literal[name](text) if name in literal else text for name, text in given.items()}
     try:
-        return msgspec.convert(given, kind, strict=False)
+        return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         raise refused_input(Rejected("malformed", str(error))) from None
+
+
+@cache
+def literals(kind: Any) -> dict[str, Callable[[str], Any]]:
+    """How to read the fields that are no text, by name. msgspec's own lax reading would take "1.0" for an integer."""
+    read: dict[type[Any], Callable[[str], Any]] = {inspect.IntType: integer, inspect.BoolType: boolean}
+    found: dict[str, Callable[[str], Any]] = {}
+    for field in msgspec.structs.fields(kind):
+        info = inspect.type_info(field.type)
+        for each in info.types if isinstance(info, inspect.UnionType) else (info,):
+            plain = each.type if isinstance(each, inspect.Metadata) else each
+            if type(plain) in read:
+                found[field.encode_name] = read[type(plain)]
+    return found
+
+
+def integer(text: str) -> int | str:
+    """The integer that is written so in JSON; any other text stays, and is then refused."""
+    return int(text) if INTEGER.fullmatch(text) else text
+
+
+def boolean(text: str) -> bool | str:
+    return {"true": True, "false": False}.get(text, text)
 
 
 def stream_of(asked: Asked) -> str:

@@ -16,9 +16,8 @@ from rich.table import Table
 
 from common.config import PROJECT, Running, Settings
 from common.principals import Credentials, ensure_principals
-from common.servers.embedded import child_environment, nats_address, start_servers
+from common.servers.embedded import child_environment, nats_address, require_nats_port, start_servers
 from common.servers.files import CannotStart, data_folder, forget_running, require_free_port, write_running
-from common.servers.nats import HOST
 from common.servers.supervise import Child, Supervisor, at_once
 
 DOCS = "/docs"
@@ -90,8 +89,7 @@ class _System:
     async def run(self, play: int) -> None:
         begun, contexts = time.monotonic(), context_names()
         require_free_port(self.settings.http_host, self.settings.http_port, "DAYBOOK_HTTP_PORT")
-        if not self.settings.nats_url:
-            require_free_port(HOST, self.settings.nats_port, "DAYBOOK_NATS_PORT")
+        require_nats_port(self.settings)
         credentials = ensure_principals(self.settings, contexts)
         self.console.print(_welcome(self.settings, credentials))
         with self.console.status("Starting"):
