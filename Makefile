@@ -14,7 +14,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 pyth
 
 .PHONY: help
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n '/^#/!q; s/^# //p' Makefile
 
 run: $(READY)
 	@exec $(BIN)/daybook up --play 1000
@@ -32,7 +32,7 @@ check: lint test
 # pip installs exactly what is pinned and nothing else: a dependency that the pins leave out on purpose stays out.
 $(READY): requirements.txt Makefile
 	@test -n "$(PYTHON)" || { echo "Daybook needs Python 3.11 or newer with venv and pip; none was found" >&2; exit 1; }
-	@echo "Setting up $(VENV) with $(PYTHON)"
+	@echo "Setting up $(VENV) with $(PYTHON) and the pinned packages: once, about a minute"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r requirements.txt
 	@$(BIN)/python -c 'import site, pathlib; pathlib.Path(site.getsitepackages()[0], "daybook.pth").write_text("$(CURDIR)\n")'

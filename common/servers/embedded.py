@@ -18,6 +18,17 @@ def needs_write(settings: Settings, contexts: Iterable[str]) -> bool:
     return not (settings.default_write_dsn or covered)
 
 
+def nats_address(settings: Settings) -> str:
+    """Where NATS is, or will be when our own server has started."""
+    return settings.nats_url or f"nats://{HOST}:{settings.nats_port}"
+
+
+def require_nats_port(settings: Settings) -> None:
+    """Raise `CannotStart` when a nats-server of ours could not listen on its port."""
+    if not settings.nats_url:
+        require_free_port(HOST, settings.nats_port, "DAYBOOK_NATS_PORT")
+
+
 async def start_servers(
     supervisor: Supervisor, settings: Settings, users: list[NatsUser], contexts: Iterable[str]
 ) -> Settings:
@@ -25,11 +36,11 @@ async def start_servers(
 
     `users` are the NATS users of the embedded nats-server. Needs settings read without `servers.json`."""
     data, found = settings.data, {}
+    require_nats_port(settings)
     async with asyncio.TaskGroup() as group:
         if not settings.nats_url:
-            require_free_port(HOST, settings.nats_port, "DAYBOOK_NATS_PORT")
             group.create_task(supervisor.start(nats_child(data, users, settings.nats_port)))
-            found["nats_url"] = f"nats://{HOST}:{settings.nats_port}"
+            found["nats_url"] = nats_address(settings)
         if needs_write(settings, contexts):
             found["default_write_dsn"] = _postgres(group, supervisor, settings, "write")
         if not settings.read_dsn:
