@@ -94,10 +94,11 @@ class ContextPart:
         vault = Vault(keys, context.events)
         names = (*partitions(), RELAY, *([REFERENCE] if context.reference else []))
         owner = f"{socket.gethostname()}-{os.getpid()}"
-        self._leases = LeaseKeeper(LeaseTable(writer, name), owner, names, settings.lease_ttl_ms / 1000)
+        table = LeaseTable(writer, name)
+        self._leases = LeaseKeeper(table, owner, names, settings.lease_ttl_ms / 1000)
         admission = Admission(name, context.commands, roles)
         self._worker = Worker(context, admission, writer, vault, self._leases, bus_outbox(nc, name))
-        self._feed = Feed(nc, name, self._worker, self._leases, settings.batch)
+        self._feed = Feed(nc, name, self._worker, self._leases, table, settings.batch)
         self._relay = Relay(nc, self._reader, name)
         self._settings = settings
         self.answers = Answers(QueryDispatcher(context_queries(context, vault.opened)), self._asker)

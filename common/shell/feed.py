@@ -11,14 +11,17 @@ from common.bus.api import ApiError, ask_jetstream
 from common.bus.pull import Puller
 from common.shell.admission import Stored
 from common.shell.lease import LeaseKeeper
+from common.shell.patience import patiently
 from common.shell.worker import Worker
 from common.store.append import LeaseLost
+from common.store.leases import LeaseTable
 from common.subjects import PARTITIONS, STRAY, parse_work
 
 log = logging.getLogger(__name__)
 
 STREAM = "COMMANDS"
 PURGE_EVERY_S = 5.0
+ASK_AGAIN_S = 0.5
 
 
 def partitions() -> tuple[str, ...]:
@@ -36,10 +39,14 @@ def filters(context: str, held: Sequence[str]) -> list[str]:
 class Feed:
     """Feeds one worker. `done` is the last settled sequence by partition, as the leases had it and as it went on."""
 
-    def __init__(self, nc: Client, context: str, worker: Worker, leases: LeaseKeeper, batch: int) -> None:
-        self._nc, self._context, self._worker, self._leases, self._batch = nc, context, worker, leases, batch
+    def __init__(
+        self, nc: Client, context: str, worker: Worker, leases: LeaseKeeper, table: LeaseTable, batch: int
+    ) -> None:
+        self._nc, self._context, self._worker, self._batch = nc, context, worker, batch
+        self._leases, self._table = leases, table
         self._names = partitions()
         self._careful = 0
+        self._source, self._remade = "", False
         self._purged: dict[str, int] = {}
         self.done: dict[str, int] = {}
 
@@ -58,16 +65,42 @@ class Feed:
         generation = self._leases.generation
         held = [name for name in self._names if name in self._leases.held]
         self._worker.forget()
-        self.done = {name: self._leases.held[name].done for name in held}
+        self._source = await self._patient_source()
+        self.done = await self._places(held)
         if self._leases.unclean:
             # The worker before died with a batch in hand. If a command killed it, that one must not kill us for ever.
             self._leases.unclean, self._careful = False, self._batch
         puller = Puller(self._nc, STREAM, filters(self._context, held), min(self.done.values()) + 1, batch=self._batch)
         try:
-            while self._leases.generation == generation:
+            while self._leases.generation == generation and not self._remade:
                 await self._settle(await puller.take(self._batch, timeout=1.0))
         finally:
             await puller.close()
+
+    async def _places(self, held: Sequence[str]) -> dict[str, int]:
+        """Where to go on. A stream made anew counts from 1 again, so the places in the one before it mean nothing."""
+        self._purged, self._remade = {}, False
+        leases = {name: self._leases.held[name] for name in held if name in self._leases.held}
+        foreign = {name: lease.epoch for name, lease in leases.items() if lease.source != self._source}
+        if foreign:
+            kept = await patiently(lambda: self._table.rewind(foreign, self._source), ignored)
+            if kept != set(foreign):
+                raise LeaseLost(", ".join(sorted(set(foreign) - kept)))
+        return {name: 0 if name in foreign else lease.done for name, lease in leases.items()}
+
+    async def _patient_source(self) -> str:
+        """When the command stream was made, as soon as the bus says so."""
+        while True:
+            if source := await self._find_source():
+                return source
+            await asyncio.sleep(ASK_AGAIN_S)
+
+    async def _find_source(self) -> str:
+        try:
+            return str((await ask_jetstream(self._nc, f"STREAM.INFO.{STREAM}", {}))["created"])
+        except (ApiError, nats.errors.Error) as error:
+            log.warning("the command stream cannot be asked: %s", error or type(error).__name__)
+            return ""
 
     async def _settle(self, messages: Sequence[Stored]) -> None:
         fresh = [m for m in messages if m.sequence > self.done.get(parse_work(m.subject).partition, m.sequence)]
@@ -84,6 +117,9 @@ class Feed:
         """Until cancelled: removes settled commands, so that the stream holds the undecided ones (protocol P9)."""
         while True:
             await asyncio.sleep(PURGE_EVERY_S)
+            if (source := await self._find_source()) and source != self._source:
+                self._remade = True
+                continue
             for name, done in list(self.done.items()):
                 if done > self._purged.get(name, 0) and name in self._leases.held:
                     await self._purge(name, done)
@@ -96,3 +132,7 @@ class Feed:
             log.warning("settled commands of %s %s stay for now: %s", self._context, name, error)
         else:
             self._purged[name] = done
+
+
+def ignored(error: str) -> None:
+    """For who waits for the database without a place to show it."""

@@ -7,19 +7,20 @@ from msgspec import Struct
 
 
 class Lease(Struct, frozen=True):
-    """A lease as it stands in the store. `done` is the sequence of the last command settled under it."""
+    """A lease as it stands in the store. `done` is the last sequence settled under it, of the stream `source`."""
 
     name: str
     owner: str | None
     epoch: int
     beat: int
     done: int
+    source: str
     clean: bool
     attempting: int | None
     attempts: int
 
 
-COLUMNS = "name, owner, epoch, beat, done, clean, attempting, attempts"
+COLUMNS = "name, owner, epoch, beat, done, source, clean, attempting, attempts"
 
 LOCKED = """WITH held AS MATERIALIZED (
     SELECT lease.name FROM {s}.leases AS lease JOIN unnest($1::text[], $2::bigint[]) AS mine(name, epoch)
@@ -41,13 +42,19 @@ ATTEMPT = (
     FROM held WHERE l.name = held.name RETURNING l.attempts"""
 )
 
+REWIND = (
+    LOCKED
+    + """ UPDATE {s}.leases AS l SET done = 0, source = $3, beat = beat + 1, attempting = NULL, attempts = 0
+    FROM held WHERE l.name = held.name RETURNING l.name"""
+)
+
 TAKE = """WITH free AS MATERIALIZED (
     SELECT lease.name, lease.clean FROM {s}.leases AS lease JOIN unnest($1::text[], $2::bigint[], $3::bigint[])
     AS seen(name, epoch, beat) ON (lease.name, lease.epoch, lease.beat) = (seen.name, seen.epoch, seen.beat)
     ORDER BY lease.name FOR NO KEY UPDATE OF lease
 ) UPDATE {s}.leases AS l SET owner = $4, epoch = epoch + 1, beat = beat + 1, clean = false
     FROM free WHERE l.name = free.name
-    RETURNING l.name, l.owner, l.epoch, l.beat, l.done, free.clean, l.attempting, l.attempts"""
+    RETURNING l.name, l.owner, l.epoch, l.beat, l.done, l.source, free.clean, l.attempting, l.attempts"""
 
 
 class LeaseTable:
@@ -91,6 +98,11 @@ class LeaseTable:
     async def release(self, epochs: Mapping[str, int]) -> None:
         """Gives leases back, so that a successor need not wait."""
         await self._pool.execute(self._sql(RELEASE), list(epochs), list(epochs.values()))
+
+    async def rewind(self, epochs: Mapping[str, int], source: str) -> set[str]:
+        """Begins with a command stream that is not the one before. Returns the names that are still held."""
+        rows = await self._pool.fetch(self._sql(REWIND), list(epochs), list(epochs.values()), source)
+        return {row[0] for row in rows}
 
     async def attempt(self, name: str, epoch: int, sequence: int) -> int:
         """Notes that this command is about to be decided; returns how often it has been. 0 when the lease is lost."""

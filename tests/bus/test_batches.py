@@ -276,5 +276,5 @@ async def test_on_a_closed_connection_the_outcome_is_unknown_at_once(server: Ser
 async def test_what_would_write_another_protocol_line_is_refused(
     nc: Client, subject: str, headers: dict[str, str]
 ) -> None:
-    with pytest.raises(ValueError, match="white space|line end"):
+    with pytest.raises(ValueError, match=r"white space|line end"):
         await Batches(nc).publish(subject, headers, b"")

@@ -34,12 +34,11 @@ class Commands:
 
     async def stored(self) -> int:
         """How many commands of our context the stream holds."""
-        question = {"subjects_filter": f"*.{self.desk.name}.>"}
-        state = (await ask_jetstream(self.nc, f"STREAM.INFO.{COMMANDS}", question))["state"]
-        other = await ask_jetstream(
-            self.nc, f"STREAM.INFO.{COMMANDS}", {"subjects_filter": f"command.*.{self.desk.name}.>"}
-        )
-        return sum((state.get("subjects") or {}).values()) + sum((other["state"].get("subjects") or {}).values())
+        found = 0
+        for subjects in (f"work.{self.desk.name}.>", f"command.*.{self.desk.name}.>"):
+            info = await ask_jetstream(self.nc, f"STREAM.INFO.{COMMANDS}", {"subjects_filter": subjects})
+            found += sum((info["state"].get("subjects") or {}).values())
+        return found
 
     async def settled(self, number: int) -> None:
         async def enough() -> bool:
@@ -64,7 +63,7 @@ class Running:
     def __init__(self, commands: Commands, leases: LeaseKeeper) -> None:
         desk = commands.desk
         self.worker = desk.make_worker(leases)
-        self.feed = Feed(commands.nc, desk.name, self.worker, leases, BATCH)
+        self.feed = Feed(commands.nc, desk.name, self.worker, leases, desk.table, BATCH)
 
     async def __aenter__(self) -> "Running":
         self._task = asyncio.create_task(self.feed.run())
@@ -89,7 +88,8 @@ async def takes_over(leases: LeaseKeeper) -> bool:
 
 async def test_commands_of_a_key_are_settled_in_the_order_they_were_stored(commands: Commands) -> None:
     for i in range(30):
-        await commands.send(f"b{i % 3}", *([] if i // 3 % 2 == 0 else ["ReturnBook", b"{}"]))
+        lends = i // 3 % 2 == 0
+        await commands.send(f"b{i % 3}", "LendBook" if lends else "ReturnBook", b'{"reader":"ann"}' if lends else b"{}")
     async with Running(commands, commands.desk.leases):
         await commands.settled(30)
     assert await commands.desk.count("events") == 30
@@ -172,6 +172,22 @@ async def test_settled_commands_leave_the_stream_and_undecided_ones_stay(command
     for name, done in running.feed.done.items():
         await running.feed._purge(name, done)
     assert await commands.stored() == 1
+
+
+async def test_a_command_stream_made_anew_is_read_from_its_beginning(commands: Commands) -> None:
+    """Its sequences begin again at 1, below the places that the leases remember."""
+    desk = commands.desk
+    for i in range(5):
+        await commands.send(f"b{i}")
+    async with Running(commands, desk.leases):
+        await commands.settled(5)
+    config = (await ask_jetstream(commands.nc, f"STREAM.INFO.{COMMANDS}", {}))["config"]
+    await ask_jetstream(commands.nc, f"STREAM.DELETE.{COMMANDS}", {})
+    await ask_jetstream(commands.nc, f"STREAM.CREATE.{COMMANDS}", config)
+    again = await commands.send("b9")
+    async with Running(commands, await successor(desk)):
+        await commands.settled(6)
+    assert (await desk.reader.receipts("alice", [again]))[again].state == "accepted"
 
 
 async def test_a_lost_lease_stops_the_feed_until_it_is_held_again(commands: Commands) -> None:

@@ -12,13 +12,15 @@ CREATE TABLE {schema}.head (
 ) WITH (fillfactor = 10);
 INSERT INTO {schema}.head DEFAULT VALUES;
 
--- Who may append for a partition, and how far its part of the command stream is settled (`done`).
+-- Who may append for a partition, and how far its part of the command stream is settled: `done` is a sequence of the
+-- stream that was made at `source`, and means nothing in another one.
 CREATE TABLE {schema}.leases (
     name text PRIMARY KEY,
     owner text,
     epoch bigint NOT NULL DEFAULT 0,
     beat bigint NOT NULL DEFAULT 0,
     done bigint NOT NULL DEFAULT 0,
+    source text NOT NULL DEFAULT '',
     clean boolean NOT NULL DEFAULT true,
     attempting bigint,
     attempts int NOT NULL DEFAULT 0
