@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
 import msgspec
@@ -17,7 +16,7 @@ from common.dispatch import QueryDispatcher, QueryHandler
 from common.messages import Command, Query
 from common.principals import load_principals
 from common.recorded import Receipt
-from gateway import openapi, page
+from gateway import __version__, openapi, page
 from gateway.backlog import Backlog
 from gateway.commands_door import CommandDoor, command_routes
 from gateway.doors import route
@@ -92,8 +91,9 @@ class Gateway:
         yield "GET", "/readyz", ready(commands=self._bus.answers, queries=self._reads.answers)
         yield "GET", "/readyz/commands", ready(commands=self._bus.answers)
         yield "GET", "/readyz/queries", ready(queries=self._reads.answers)
-        yield "GET", "/openapi.json", fixed(msgspec.json.encode(self._described().document("Daybook", own_version())))
+        yield "GET", "/openapi.json", fixed(msgspec.json.encode(self._described().document("Daybook", __version__)))
         yield "GET", "/docs", page.page
+        yield "GET", "/", page.way_to_the_page
 
     @asynccontextmanager
     async def running(self, app: Litestar) -> AsyncIterator[None]:
@@ -150,13 +150,6 @@ def fixed(body: bytes) -> Door:
 def static_files() -> Any:
     """The scripts of the API's page, from the package that carries them."""
     return create_static_files_router("/docs/static", [page.static_files()], include_in_schema=False)
-
-
-def own_version() -> str:
-    try:
-        return version("daybook")
-    except PackageNotFoundError:
-        return "0"
 
 
 def refused_by_the_router(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
@@ -86,15 +87,17 @@ class Description:
 
     def __init__(self) -> None:
         self._paths: dict[str, dict[str, Any]] = {}
+        self._contexts: dict[str, str] = {}
         self._types: list[Any] = [ProblemDetails, Undecided, Receipt]
         self._open: list[tuple[Any, str | int, Any]] = []
 
     def command(self, route: CommandRoute) -> None:
         declared, body = route.command.declared, _body_type(route.command)
+        self._contexts[route.context] = about_context(route.command)
         content: dict[str, Any] = {"example": declared.example}
         self._schema(content, "schema", body)
         own_place = route.path != declared.post
-        operation = self._operation(route.command, "at its own place" if own_place else "") | {
+        operation = self._operation(route.command, "with your id" if own_place else "") | {
             "tags": [route.context],
             "parameters": [*self._parameters(route.path), *COMMAND_HEADERS],
             "requestBody": {"required": bool(msgspec.structs.fields(body)), "content": {"application/json": content}},
@@ -147,6 +150,7 @@ class Description:
             "openapi": "3.1.0",
             "info": {"title": title, "version": version, "description": inspect.cleandoc(ABOUT)},
             "security": SECURITY,
+            "tags": [{"name": name, "description": text} for name, text in (self._contexts | QUERIES_LAST).items()],
             "paths": self._paths,
             "components": {
                 "schemas": components,
@@ -179,7 +183,8 @@ class Description:
     def _operation(self, kind: type[Struct], suffix: str = "") -> dict[str, Any]:
         text = inspect.getdoc(kind) or kind.__name__
         name = f"{kind.__name__} {suffix}".strip()
-        return {"operationId": name.replace(" ", "-"), "summary": name, "description": text}
+        summary = f"{name}: {text.partition('.')[0]}"
+        return {"operationId": name.replace(" ", "-"), "summary": summary, "description": text}
 
     def _parameters(self, path: str, asked: type[Struct] | None = None) -> list[dict[str, Any]]:
         """Those that the path names, then the fields of a query that it does not name."""
@@ -202,7 +207,18 @@ ABOUT = """
 Commands are stored durably, then decided: 202 means stored. The receipt says what became of a command.
 Queries read tables that follow shortly after; `/consistency-lag` says how far behind they are.
 Unknown fields are refused. Of a repeated name in a body the last value counts.
+
+Every request needs an API key: `Authorize` takes one. `daybook key storefront` and `daybook key operator` print the
+first two.
 """
+QUERIES_LAST = {"queries": "What is known; nothing changes", "system": "For whoever keeps it running; no API key"}
+
+
+def about_context(command: type[Struct]) -> str:
+    """The first line that the command's context says of itself."""
+    package = sys.modules[command.__module__.rpartition(".")[0] or command.__module__]
+    return (inspect.getdoc(package) or "").partition("\n")[0].partition(": ")[2]
+
 
 _body_type = cache(body_type)  # One type a command, however many routes: two of one name would be told apart.
 

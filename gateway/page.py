@@ -21,6 +21,10 @@ async def page(asked: Asked) -> Answer:
     return Answer(200, PAGE.encode(), ((b"content-type", b"text/html; charset=utf-8"),))
 
 
+async def way_to_the_page(asked: Asked) -> Answer:
+    return Answer(307, b"", ((b"location", b"/docs"),))
+
+
 def static_files() -> Path:
     """Where the page's scripts lie: they come with a package, so that the page needs no other server."""
     spec = find_spec("litestar_offline_docs")

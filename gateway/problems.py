@@ -59,10 +59,11 @@ def internal(error: BaseException) -> Problem:
 
 
 CODES = {404: "not-found", 405: "method-not-allowed"}
+DETAILS = {404: "there is nothing at this path; /openapi.json lists the paths there are"}
 
 
 def of_status(status: int, detail: str, headers: dict[str, str]) -> Problem:
     """What the router refuses, before any door is reached."""
     code = CODES.get(status, HTTPStatus(status).phrase.lower().replace(" ", "-"))
     pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    return Problem(status, code, detail, *pairs)
+    return Problem(status, code, DETAILS.get(status, detail), *pairs)
