@@ -181,9 +181,9 @@ class Description:
         return {str(s): self._response(TROUBLES[s], ProblemDetails, media_type=PROBLEM) for s in statuses}
 
     def _operation(self, kind: type[Struct], suffix: str = "") -> dict[str, Any]:
-        text = inspect.getdoc(kind) or kind.__name__
+        text = inspect.cleandoc(kind.__doc__ or "")
         name = f"{kind.__name__} {suffix}".strip()
-        summary = f"{name}: {text.partition('.')[0]}"
+        summary = f"{name}: {text.partition('.')[0]}" if text else name
         return {"operationId": name.replace(" ", "-"), "summary": summary, "description": text}
 
     def _parameters(self, path: str, asked: type[Struct] | None = None) -> list[dict[str, Any]]:
@@ -211,7 +211,7 @@ Unknown fields are refused. Of a repeated name in a body the last value counts.
 Every request needs an API key: `Authorize` takes one. `daybook key storefront` and `daybook key operator` print the
 first two.
 """
-QUERIES_LAST = {"queries": "What is known; nothing changes", "system": "For whoever keeps it running; no API key"}
+QUERIES_LAST = {"queries": "what is known; asking changes nothing", "system": "whether it runs; needs no API key"}
 
 
 def about_context(command: type[Struct]) -> str:
