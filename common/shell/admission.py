@@ -8,6 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from common.codec import CommandCodec
+from common.faults import storable
 from common.messages import Command, Rejected
 from common.recorded import (
     CAUSATION_HEADER,
@@ -83,23 +84,24 @@ class Admission:
             return Dropped(subject.partition, message.sequence, "no-version")
         if not is_token(command_id) or not is_token(subject.principal):
             return Dropped(subject.partition, message.sequence, "no-command-id")
-        roles = self._roles_of(subject.principal)
+        roles = self._roles.get(subject.principal, frozenset())
         command, digest, expected, refusal = None, "", None, None
         try:
             expected = expected_version(headers)
-            codec = self._permitted(subject.type, subject.key, roles)
+            codec = self._codec(subject.type, subject.key)
             command = codec.decode(subject.key, message.data)
             digest = codec.hash(command, expected)
+            self._permit(codec, roles)
         except Rejected as rejected:
-            refusal = rejected
-            digest = hashlib.sha256(message.subject.encode("utf-8", "replace") + b"\n" + message.data).hexdigest()
+            command, refusal = None, rejected
+            digest = digest or hash_of_the_undecodable(message)
         return Admitted(
             subject.partition,
             message.sequence,
             subject.principal,
             roles,
-            subject.key if command else subject.key[:MAX_NAME],
-            subject.type if command else subject.type[:MAX_NAME],
+            subject.key if command else storable(subject.key[:MAX_NAME]),
+            subject.type if command else storable(subject.type[:MAX_NAME]),
             command_id,
             token_or(headers.get(CORRELATION_HEADER), command_id),
             token_or(headers.get(CAUSATION_HEADER), "") if REACTION in roles else "",
@@ -111,20 +113,26 @@ class Admission:
             refusal,
         )
 
-    def _roles_of(self, principal: str) -> frozenset[str]:
-        return self._roles.get(principal, frozenset())
-
-    def _permitted(self, type_name: str, key: str, roles: frozenset[str]) -> CommandCodec:
+    def _codec(self, type_name: str, key: str) -> CommandCodec:
         codec = self._codecs.get(type_name)
         if codec is None:
             raise Rejected("unknown-command", f"{self._context} knows no command {type_name[:MAX_NAME]!r}")
+        if not is_token(key):
+            rule = f"the key {codec.command.declared.key} must be 1 to 64 letters, digits, '_' or '-'"
+            raise Rejected("malformed", rule)
+        return codec
+
+    def _permit(self, codec: CommandCodec, roles: frozenset[str]) -> None:
         declared = codec.command.declared
         allowed = declared.roles if declared.post else frozenset({REACTION})
         if not allowed & roles:
-            raise Rejected("not-allowed", f"{type_name} takes one of the roles: {', '.join(sorted(allowed))}")
-        if not is_token(key):
-            raise Rejected("malformed", f"the key {declared.key} must be 1 to 64 letters, digits, '_' or '-'")
-        return codec
+            name = codec.command.__name__
+            raise Rejected("not-allowed", f"{name} takes one of the roles: {', '.join(sorted(allowed))}")
+
+
+def hash_of_the_undecodable(message: Stored) -> str:
+    """What has no canonical form is the same only byte for byte."""
+    return hashlib.sha256(message.subject.encode("utf-8", "replace") + b"\n" + message.data).hexdigest()
 
 
 def expected_version(headers: Mapping[str, str]) -> int | None:

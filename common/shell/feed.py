@@ -59,6 +59,9 @@ class Feed:
             except LeaseLost as lost:
                 log.warning("%s: another worker holds %s by now", self._context, lost)
                 await self._leases.lost()
+            except Exception:
+                self._leases.suspect = True
+                raise
 
     async def _run_held(self) -> None:
         """Feeds until the set of partitions changes."""
@@ -72,8 +75,11 @@ class Feed:
             self._leases.unclean, self._careful = False, self._batch
         puller = Puller(self._nc, STREAM, filters(self._context, held), min(self.done.values()) + 1, batch=self._batch)
         try:
-            while self._leases.generation == generation and not self._remade:
-                await self._settle(await puller.take(self._batch, timeout=1.0))
+            while True:
+                messages = await puller.take(self._batch, timeout=1.0)
+                if self._leases.generation != generation or self._remade:
+                    return  # What was taken belongs to whoever holds the leases now; it is delivered again.
+                await self._settle(messages)
         finally:
             await puller.close()
 

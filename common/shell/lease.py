@@ -15,16 +15,19 @@ class LeaseKeeper:
     """Holds as many of the named leases as it can get.
 
     Silence is measured by this process's own monotonic clock: a lease whose beat has not moved for `ttl_s` seconds of
-    watching is taken over. `generation` counts the changes of what is held.
+    watching is taken over. `generation` counts the changes of what is held. `unclean` tells that an owner before us
+    died with work in hand; who sets `suspect` says the same of us.
     """
 
     def __init__(self, table: LeaseTable, owner: str, names: Sequence[str], ttl_s: float) -> None:
         self._table, self._owner, self._names, self._ttl = table, owner, names, ttl_s
         self._seen: dict[str, tuple[tuple[int, int], float]] = {}
         self._changed = asyncio.Condition()
+        self._looking = asyncio.Lock()
         self.held: dict[str, Lease] = {}
         self.generation = 0
         self.unclean = False
+        self.suspect = False
 
     def epochs(self, names: Sequence[str]) -> dict[str, int]:
         return {name: self.held[name].epoch for name in names}
@@ -43,11 +46,14 @@ class LeaseKeeper:
 
     async def keep(self) -> None:
         """One round: renew, look around, take over."""
+        async with self._looking:
+            await self._keep()
+
+    async def _keep(self) -> None:
         if not self._seen:
             await self._table.ensure(self._names)
         if self.held:
-            kept = await self._table.renew({name: lease.epoch for name, lease in self.held.items()})
-            await self._hold({name: lease for name, lease in self.held.items() if name in kept})
+            await self._renew()
         silent = self._silent(await self._table.all())
         if silent:
             taken = await self._table.take(self._owner, silent)
@@ -69,7 +75,15 @@ class LeaseKeeper:
         return silent
 
     async def lost(self) -> None:
-        """An append was refused: find out at once what is still held."""
+        """An append was refused: find out at once what is still held. Nothing, as long as nobody can say."""
+        async with self._looking:
+            try:
+                await self._renew()
+            except AWAY as error:
+                log.warning("leases: all count as lost, the write database is away: %s", error)
+                await self._hold({})
+
+    async def _renew(self) -> None:
         kept = await self._table.renew({name: lease.epoch for name, lease in self.held.items()})
         await self._hold({name: lease for name, lease in self.held.items() if name in kept})
 
@@ -95,6 +109,7 @@ class LeaseKeeper:
         held, self.held = self.held, {}
         try:
             async with asyncio.timeout(2):
-                await self._table.release({name: lease.epoch for name, lease in held.items()})
+                epochs = {name: lease.epoch for name, lease in held.items()}
+                await self._table.release(epochs, clean=not self.suspect)
         except AWAY as error:
             log.warning("leases: not given back, a successor has to wait: %s", error)

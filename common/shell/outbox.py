@@ -9,7 +9,7 @@ from nats.aio.client import Client
 
 from common.bus.frames import frame, header, publish_frames
 from common.recorded import VERSION, VERSION_HEADER, Receipt
-from common.shell.worker import Outbox
+from common.shell.telling import Outbox
 from common.subjects import receipt_subject
 
 log = logging.getLogger(__name__)

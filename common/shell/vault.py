@@ -1,6 +1,7 @@
 """The vault: one key for each person, made on first use; events are sealed with it before they are recorded."""
 
 import time
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -20,67 +21,90 @@ MAKE = (
 FIND = "SELECT person, key FROM keys.personal_keys WHERE person = ANY($1::text[])"
 
 
+class MissingKey(Exception):
+    """This person has no key yet: one is to be made, and the batch decided again."""
+
+    def __init__(self, person: str) -> None:
+        super().__init__(person)
+        self.person = person
+
+
+class Keys:
+    """The keys at hand for one batch. None stands for a destroyed key."""
+
+    def __init__(self, keys: Mapping[str, bytes | None], fields: Mapping[type[Event], tuple[str, ...]]) -> None:
+        self._keys, self._fields = keys, fields
+
+    def seal(self, event: Event) -> Event:
+        """The event with its personal data sealed. Raises `MissingKey`, and `Rejected` for a person who was erased."""
+        names = self._fields.get(type(event))
+        if not names:
+            return event
+        return msgspec.structs.replace(event, **{name: self._sealed(getattr(event, name)) for name in names})
+
+    def _sealed(self, personal: Personal | None) -> Personal | None:
+        if personal is None or personal.sealed:
+            return personal
+        if (key := self._key(personal.person)) is None:
+            raise Rejected("person-erased", "the data of this person has been erased and none is taken any more")
+        return seal(personal, key)
+
+    def seal_bytes(self, person: str, plain: bytes) -> str:
+        """Sealed bytes as text; of a person who has been erased nothing is kept. Raises `MissingKey`."""
+        key = self._key(person)
+        return seal_bytes(key, person, plain) if key else ""
+
+    def _key(self, person: str) -> bytes | None:
+        if person not in self._keys:
+            raise MissingKey(person)
+        return self._keys[person]
+
+
 class Vault:
-    """The keys of persons, by a database that holds nothing else about them."""
+    """The keys of persons, in a database that holds nothing else about them."""
 
     def __init__(self, pool: Any, events: Iterable[type[Event]]) -> None:
         self._pool = pool
         self._fields = {event: names for event in events if (names := personal_fields(event))}
-        self._keys: dict[str, tuple[float, bytes | None]] = {}
+        self._cache: OrderedDict[str, tuple[float, bytes | None]] = OrderedDict()
 
-    async def prepare(self, persons: Iterable[str]) -> None:
-        """Makes sure that the keys of these persons are at hand; makes those that do not exist yet."""
-        missing = self._not_at_hand(persons)
-        if not missing:
-            return
+    async def find(self, persons: Iterable[str]) -> Keys:
+        """The keys of these persons, as far as they have been made."""
+        wanted, limit = set(persons), time.monotonic() - CACHED_S
+        cached = {person: self._cache[person] for person in wanted if person in self._cache}
+        keys = {person: key for person, (since, key) in cached.items() if since >= limit}
+        if missing := sorted(wanted - keys.keys()):
+            found = {row["person"]: row["key"] for row in await self._pool.fetch(FIND, missing)}
+            self._remember(found)
+            keys |= found
+        return Keys(keys, self._fields)
+
+    async def make(self, persons: Iterable[str]) -> None:
+        """Makes keys for those who have none. Of several who do so at once, the first one's stays."""
+        missing = sorted(persons)
         await self._pool.execute(MAKE, missing, [new_key() for _ in missing])
-        await self._find(missing)
 
-    async def _find_missing(self, persons: Iterable[str]) -> None:
-        missing = self._not_at_hand(persons)
-        if missing:
-            await self._find(missing)
-
-    def _not_at_hand(self, persons: Iterable[str]) -> list[str]:
-        limit = time.monotonic() - CACHED_S
-        if len(self._keys) > MOST_CACHED:
-            self._keys.clear()
-        return sorted({p for p in persons if p not in self._keys or self._keys[p][0] < limit})
-
-    async def _find(self, persons: list[str]) -> None:
+    def _remember(self, found: Mapping[str, bytes | None]) -> None:
         now = time.monotonic()
-        for row in await self._pool.fetch(FIND, persons):
-            self._keys[row["person"]] = (now, row["key"])
-
-    def _key(self, person: str) -> bytes:
-        key = self._keys[person][1]
-        if key is None:
-            raise Rejected("person-erased", "the data of this person has been erased and none is taken any more")
-        return key
-
-    def seal(self, event: Event) -> Event:
-        """The event with its personal data sealed. Raises `Rejected` when the person has been erased."""
-        names = self._fields.get(type(event))
-        if not names:
-            return event
-        held: Mapping[str, Personal | None] = {name: getattr(event, name) for name in names}
-        sealed = {name: p and (p if p.sealed else seal(p, self._key(p.person))) for name, p in held.items()}
-        return msgspec.structs.replace(event, **sealed)
-
-    def seal_bytes(self, person: str, plain: bytes) -> str:
-        """Sealed bytes for a store, as text; of a person who has been erased nothing is kept."""
-        key = self._keys[person][1]
-        return seal_bytes(key, person, plain) if key else ""
+        for person, key in found.items():
+            self._cache[person] = (now, key)
+            self._cache.move_to_end(person)
+        while len(self._cache) > MOST_CACHED:
+            self._cache.popitem(last=False)
 
     async def opened(self, events: Sequence[Event]) -> list[Event]:
         """The events with their personal data open, as far as the keys have not been destroyed."""
         held = [(event, self._fields.get(type(event), ())) for event in events]
-        await self._find_missing(p.person for event, names in held for n in names if (p := getattr(event, n)))
+        persons = {p.person for event, names in held for name in names if (p := getattr(event, name))}
+        keys = (await self.find(persons))._keys if persons else {}
         return [
-            msgspec.structs.replace(event, **{n: self._open(getattr(event, n)) for n in names}) if names else event
+            msgspec.structs.replace(event, **{name: opened(getattr(event, name), keys) for name in names})
+            if names
+            else event
             for event, names in held
         ]
 
-    def _open(self, personal: Personal | None) -> Personal | None:
-        key = self._keys.get(personal.person, (0.0, None))[1] if personal else None
-        return unseal(personal, key) if personal and key else personal
+
+def opened(personal: Personal | None, keys: Mapping[str, bytes | None]) -> Personal | None:
+    key = keys.get(personal.person) if personal else None
+    return unseal(personal, key) if personal and key else personal

@@ -1,50 +1,39 @@
 """The worker: decides a batch of commands and writes events, receipts and its place in one statement."""
 
+import asyncio
 import logging
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import random
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import asyncpg
 import msgspec
-from msgspec import Struct
 
 from common.context import Context
-from common.recorded import Receipt
+from common.faults import described
+from common.messages import Rejected
 from common.shell.admission import Admission, Admitted, Dropped, Stored
-from common.shell.decision import Decider, Draft, Repeat, person_of
+from common.shell.cache import Cache
+from common.shell.decision import Decider, person_of
 from common.shell.lease import LeaseKeeper
 from common.shell.patience import patiently
-from common.shell.vault import Vault
-from common.store.append import Appended, CountMismatch, LeaseLost, NewReceipt, append
+from common.shell.telling import Outbox, Telling
+from common.shell.vault import Keys, Vault
+from common.store.append import CountMismatch, LeaseLost, append
 from common.store.leases import LeaseTable
-from common.store.load import CommandName, Loaded, Loader, Wanted, distinct
+from common.store.load import CommandName, Loaded, Loader, StreamState, Wanted, distinct
 from common.store.reader import EventReader
 
 log = logging.getLogger(__name__)
 
 MOST_ATTEMPTS = 2
-CACHED_STREAMS = 20_000
-NOBODY: Mapping[CommandName, str] = {}
+MOST_RACES, LONGEST_RACE_S = 100, 0.02
+"""How often a race with another worker may be lost in a row, and the longest pause before the next try, in seconds."""
+GIVE_UP_EVERY_S = 5.0
 
-
-class Tally(Struct):
-    """What a worker has done since it started, and the trouble it is in, if any."""
-
-    accepted: int = 0
-    rejected: int = 0
-    parked: int = 0
-    repeated: int = 0
-    dropped: int = 0
-    batches: int = 0
-    error: str = ""
-
-
-class Outbox(Struct, frozen=True):
-    """Where a worker tells what it has written: `answered` gets receipts, `recorded` the last new position."""
-
-    answered: Callable[[Sequence[Receipt]], Awaitable[None]]
-    recorded: Callable[[int], Awaitable[None]]
+Condemned = Mapping[CommandName, str]
+"""Commands that are parked undecided, each with the reason."""
+NOBODY: Condemned = {}
 
 
 class Worker:
@@ -60,15 +49,15 @@ class Worker:
         outbox: Outbox,
     ) -> None:
         self._context, self._admission, self._pool, self._vault = context, admission, pool, vault
-        self._leases, self._outbox = leases, outbox
+        self._leases = leases
         self._lease_table = LeaseTable(pool, context.name)
-        self._loader, self._decider = Loader(context), Decider(context, vault)
-        self._reader = EventReader(pool, context.name)
-        self._cache: OrderedDict[str, tuple[Any, int]] = OrderedDict()
-        self.tally = Tally()
+        self._loader, self._decider = Loader(context), Decider(context)
+        self._cache = Cache()
+        self._telling = Telling(EventReader(pool, context.name), outbox)
+        self.tally = self._telling.tally
 
     def forget(self) -> None:
-        """Drops the cached states: they hold for one epoch only, and only while every append's outcome is known."""
+        """Drops the cached states: they hold only while every append's outcome is known."""
         self._cache.clear()
 
     def _troubled(self, error: str) -> None:
@@ -95,32 +84,63 @@ class Worker:
             condemned[name_of(admitted)] = f"the process died {attempts - 1} times while deciding it"
         await self._settle([admitted], condemned)
 
-    async def _settle(self, batch: Sequence[Admitted | Dropped], condemned: Mapping[CommandName, str]) -> None:
+    async def _settle(self, batch: Sequence[Admitted | Dropped], condemned: Condemned) -> None:
         """Once, once more with fresh states, then in halves down to the guilty command (protocol P3)."""
         for _ in range(2):
-            try:
-                return await patiently(lambda: self._attempt(batch, condemned), self._troubled)
-            except (CountMismatch, asyncpg.PostgresError) as error:
-                self.forget()
-                fault = f"{type(error).__name__}: {error}"
+            fault = await self._fault(batch, condemned)
+            if not fault:
+                return
         log.error("a batch of %d commands cannot be appended: %s", len(batch), fault)
         if len(batch) > 1:
             middle = len(batch) // 2
             await self._settle(batch[:middle], condemned)
-            return await self._settle(batch[middle:], condemned)
-        guilty = batch[0]
-        if isinstance(guilty, Dropped) or name_of(guilty) in condemned:
-            raise RuntimeError(f"not even the place in the command stream can be written: {fault}")
-        await self._settle(batch, {name_of(guilty): fault})
+            await self._settle(batch[middle:], condemned)
+        elif isinstance(guilty := batch[0], Admitted) and name_of(guilty) not in condemned:
+            await self._settle(batch, {name_of(guilty): fault})
+        else:
+            await self._give_up(batch[0])
 
-    async def _attempt(self, batch: Sequence[Admitted | Dropped], condemned: Mapping[CommandName, str]) -> None:
-        commands = [message for message in batch if isinstance(message, Admitted)]
+    async def _fault(self, batch: Sequence[Admitted | Dropped], condemned: Condemned) -> str:
+        """Settles the batch, or says what is wrong with it. Who lost a race for a stream or a claim tries again."""
+        for _ in range(MOST_RACES):
+            try:
+                await patiently(lambda: self._attempt(batch, condemned), self._troubled)
+                return ""
+            except LeaseLost:
+                raise
+            except Exception as error:
+                self.forget()
+                fault = described(error)
+                if not is_lost_race(error):
+                    # Postgres' own words may hold values; those of our code's faults are needed to find them.
+                    log.error(
+                        "a batch of %d: %s", len(batch), fault, exc_info=not isinstance(error, asyncpg.PostgresError)
+                    )
+                    return fault
+                await asyncio.sleep(random.uniform(0, LONGEST_RACE_S))
+        return fault
+
+    async def _give_up(self, message: Admitted | Dropped) -> None:
+        """Writes the least that can be written, until it is: no message may stop a context."""
+        plain = message if isinstance(message, Dropped) else stripped(message)
+        while await self._fault([plain], NOBODY):
+            self.tally.error = f"message {message.sequence} cannot be settled; see the log"
+            await asyncio.sleep(GIVE_UP_EVERY_S)
+
+    async def _attempt(self, batch: Sequence[Admitted | Dropped], condemned: Condemned) -> None:
         epochs = self._epochs(batch)
-        loaded = await self._load(commands)
-        draft = self._decider.decide(batch, loaded, condemned)
+        commands = [message for message in batch if isinstance(message, Admitted)]
+        condemned = dict(condemned)
+        keys, loaded = await self._load(commands, epochs, condemned)
+        draft = self._decider.decide(batch, loaded, keys, condemned)
+        while draft.keyless:
+            await self._vault.make(set(draft.keyless.values()))
+            keys = await self._vault.find(person_of(command) for command in commands)
+            draft = self._decider.decide(batch, loaded, keys, condemned)
         appended = await append(self._pool, self._context.name, epochs, draft.batch)
-        self._remember(loaded, draft)
-        await self._tell(draft, appended)
+        by_stream = {command.key: epochs[command.lease] for command in commands if command.command}
+        self._cache.keep(loaded.states | draft.states, by_stream)
+        await self._telling.tell(draft, appended)
 
     def _epochs(self, batch: Sequence[Admitted | Dropped]) -> dict[str, int]:
         try:
@@ -128,95 +148,55 @@ class Worker:
         except KeyError as name:
             raise LeaseLost(str(name)) from None
 
-    async def _load(self, commands: Sequence[Admitted]) -> Loaded:
-        await self._vault.prepare(person for command in commands if (person := person_of(command)))
-        decidable = [admitted for admitted in commands if admitted.command]
-        streams = distinct(admitted.key for admitted in decidable)
-        reference = self._context.reference
-        wanted = Wanted(
-            [name_of(command) for command in commands],
-            [stream for stream in streams if stream not in self._cache],
-            streams,
-            [claim.normalised() for a in decidable for claim in self._context.may_claim(a.command)],
-            distinct(key for a in decidable for key in reference.needs(a.command)) if reference else [],
+    async def _load(
+        self, commands: Sequence[Admitted], epochs: Mapping[str, int], condemned: dict[CommandName, str]
+    ) -> tuple[Keys, Loaded]:
+        """What the batch needs. A condemned command needs nothing; whose needs cannot be told is condemned."""
+        wanted = Wanted([name_of(command) for command in commands], [], [], [], [])
+        cached: dict[str, StreamState] = {}
+        for command in commands:
+            if command.command and name_of(command) not in condemned:
+                self._want(command, wanted, condemned)
+        for command in commands:
+            if state := self._cache.get(command.key, epochs[command.lease]):
+                cached[command.key] = state
+        wanted.keys = distinct(wanted.keys)
+        wanted.streams = [key for key in wanted.keys if key not in cached]
+        keys, loaded = await asyncio.gather(
+            self._vault.find(person_of(command) for command in commands), self._loader.load(self._pool, wanted)
         )
-        loaded = await self._loader.load(self._pool, wanted)
-        loaded.states.update((stream, self._cache[stream]) for stream in streams if stream in self._cache)
-        return loaded
+        loaded.states.update(cached)
+        return keys, loaded
 
-    def _remember(self, loaded: Loaded, draft: Draft) -> None:
-        for stream, state in (loaded.states | draft.states).items():
-            self._cache[stream] = state
-            self._cache.move_to_end(stream)
-        while len(self._cache) > CACHED_STREAMS:
-            self._cache.popitem(last=False)
+    def _want(self, command: Admitted, wanted: Wanted, condemned: dict[CommandName, str]) -> None:
+        reference = self._context.reference
+        try:
+            claims = [claim.normalised() for claim in self._context.may_claim(command.command)]
+            references = list(reference.needs(command.command)) if reference else []
+        except Exception as crash:
+            log.exception("%s %s crashed and is parked", command.type, command.command_id)
+            condemned[name_of(command)] = described(crash)
+            return
+        wanted.keys.append(command.key)
+        wanted.claims += claims
+        wanted.references += references
 
-    async def _tell(self, draft: Draft, appended: Appended) -> None:
-        self._count(draft)
-        if draft.batch.events:
-            await self._outbox.recorded(appended.base + len(draft.batch.events))
-        receipts = [pushed(self._context.name, new, appended) for new in draft.batch.receipts]
-        if draft.repeats:
-            receipts += await self._answers(draft.repeats)
-        await self._outbox.answered(receipts)
 
-    async def _answers(self, repeats: Sequence[Repeat]) -> list[Receipt]:
-        """The stored receipts of repeated commands; for another command under a used id a refusal, not stored."""
-        answers = []
-        for principal in distinct(repeat.command.principal for repeat in repeats):
-            mine = [repeat for repeat in repeats if repeat.command.principal == principal]
-            stored = await self._reader.receipts(principal, distinct(r.command.command_id for r in mine))
-            answers += [stored[r.command.command_id] if r.same else refused(self._context.name, r) for r in mine]
-        return answers
+RACED = ("claims_pkey", "events_pkey", "events_stream_version_key", "receipts_pkey")
 
-    def _count(self, draft: Draft) -> None:
-        tally = self.tally
-        tally.batches += 1
-        tally.repeated += len(draft.repeats)
-        tally.dropped += len(draft.dropped)
-        for receipt in draft.batch.receipts:
-            setattr(tally, receipt.state, getattr(tally, receipt.state) + 1)
+
+def is_lost_race(error: Exception) -> bool:
+    """Whether another worker has written what this one decided on: with fresh states the decision is another."""
+    if isinstance(error, asyncpg.UniqueViolationError):
+        return error.constraint_name in RACED
+    return isinstance(error, CountMismatch)
+
+
+def stripped(command: Admitted) -> Admitted:
+    """The command without anything of its sender's: what is left is its id, and a refusal."""
+    refusal = Rejected("unstorable", "this command cannot be stored")
+    return msgspec.structs.replace(command, key="", type="", body=b"", command=None, refusal=refusal)
 
 
 def name_of(command: Admitted) -> CommandName:
     return command.principal, command.command_id
-
-
-def pushed(context: str, new: NewReceipt, appended: Appended) -> Receipt:
-    """A receipt as it now stands in the store."""
-    return Receipt(
-        context=context,
-        command_id=new.command_id,
-        principal=new.principal,
-        state=new.state,
-        type=new.type,
-        key=new.key,
-        version=new.version,
-        position=appended.base + new.offset,
-        events=new.events,
-        code=new.code,
-        message=new.message,
-        detail=msgspec.json.decode(new.detail),
-        accepted_at=new.accepted_at,
-        recorded_at=appended.recorded_at,
-        correlation_id=new.correlation_id,
-        hash=new.hash,
-    )
-
-
-def refused(context: str, repeat: Repeat) -> Receipt:
-    """The answer to another command under a used id. The id's own receipt stays as it is."""
-    command = repeat.command
-    return Receipt(
-        context=context,
-        command_id=command.command_id,
-        principal=command.principal,
-        state="rejected",
-        type=command.type,
-        key=command.key,
-        code="command-id-used",
-        message="this command id already belongs to another command",
-        accepted_at=command.at,
-        correlation_id=command.correlation_id,
-        hash=command.hash,
-    )

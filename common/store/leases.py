@@ -31,7 +31,7 @@ RENEW = LOCKED + " UPDATE {s}.leases AS l SET beat = beat + 1 FROM held WHERE l.
 
 RELEASE = (
     LOCKED
-    + """ UPDATE {s}.leases AS l SET owner = NULL, clean = true, beat = beat + 1, epoch = epoch + 1
+    + """ UPDATE {s}.leases AS l SET owner = NULL, clean = $3, beat = beat + 1, epoch = epoch + 1
     FROM held WHERE l.name = held.name RETURNING l.name"""
 )
 
@@ -95,9 +95,9 @@ class LeaseTable:
         )
         return [Lease(*row) for row in rows]
 
-    async def release(self, epochs: Mapping[str, int]) -> None:
-        """Gives leases back, so that a successor need not wait."""
-        await self._pool.execute(self._sql(RELEASE), list(epochs), list(epochs.values()))
+    async def release(self, epochs: Mapping[str, int], *, clean: bool = True) -> None:
+        """Gives leases back, so that a successor need not wait; `clean` unless a command may have brought us down."""
+        await self._pool.execute(self._sql(RELEASE), list(epochs), list(epochs.values()), clean)
 
     async def rewind(self, epochs: Mapping[str, int], source: str) -> set[str]:
         """Begins with a command stream that is not the one before. Returns the names that are still held."""

@@ -1,5 +1,6 @@
 """The load: everything that a batch of commands needs to be decided, in one round trip."""
 
+import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,7 +9,10 @@ from msgspec import Struct
 
 from common.codec import EventCodec
 from common.context import Claim, Context
+from common.faults import described
 from common.personal import decode_personal
+
+log = logging.getLogger(__name__)
 
 CommandName = tuple[str, str]
 """Principal and command id."""
@@ -24,11 +28,23 @@ class Wanted(Struct):
     references: list[str]
 
 
+class StreamState(Struct, frozen=True):
+    """A stream's state and version. `weight` is the bytes of JSON that it was made from, as a measure of its size.
+
+    `broken` tells why the state cannot be had: an event or a row that the context's code does not understand.
+    """
+
+    state: Any
+    version: int
+    weight: int = 0
+    broken: str = ""
+
+
 class Loaded(Struct):
     """What there is of it. `hashes` are those of existing receipts, `parked` the last command parked under a key."""
 
     hashes: dict[CommandName, str]
-    states: dict[str, tuple[Any, int]]
+    states: dict[str, StreamState]
     claims: dict[Claim, str | None]
     references: dict[str, Any]
     parked: dict[str, str]
@@ -79,8 +95,8 @@ class Loader:
             [claim.value for claim in wanted.claims],
             wanted.references,
         )
-        loaded = Loaded({}, {stream: (self._context.initial, 0) for stream in wanted.streams}, {}, {}, {})
-        loaded.claims = dict.fromkeys(wanted.claims)
+        initial = StreamState(self._context.initial, 0)
+        loaded = Loaded({}, dict.fromkeys(wanted.streams, initial), dict.fromkeys(wanted.claims), {}, {})
         for row in rows:
             self._note(loaded, *row)
         return loaded
@@ -89,18 +105,31 @@ class Loader:
         match kind:
             case "receipt":
                 loaded.hashes[a, b] = c
-            case "event":
-                event = self._codec.decode(b, c)
-                state = loaded.states[a][0]
-                loaded.states[a] = (state if event is None else self._context.evolve(state, event), n)
-            case "row":
-                loaded.states[a] = (self._row.decode(c) if self._row else None, n)
+            case "event" | "row":
+                loaded.states[a] = self._next(loaded.states[a], b, n, c)
             case "parked":
                 loaded.parked[a] = b
             case "claim":
                 loaded.claims[Claim(a, b)] = c
             case "reference" if self._reference:
                 loaded.references[a] = self._reference.decode(c)
+
+    def _next(self, before: StreamState, type_name: str, version: int, data: str) -> StreamState:
+        """The state after an event, or as a row has it. What fails here concerns this stream alone."""
+        weight = before.weight + len(data)
+        if before.broken:
+            return StreamState(before.state, version, weight, before.broken)
+        try:
+            return StreamState(self._evolved(before.state, type_name, data), version, weight)
+        except Exception as error:
+            log.exception("%s of %s cannot be understood", type_name or "a row", self._context.name)
+            return StreamState(before.state, version, weight, f"version {version}: {described(error)}")
+
+    def _evolved(self, state: Any, type_name: str, data: str) -> Any:
+        if self._row:
+            return self._row.decode(data)
+        event = self._codec.decode(type_name, data)
+        return state if event is None else self._context.evolve(state, event)
 
 
 def distinct(values: Iterable[Any]) -> list[Any]:

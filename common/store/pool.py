@@ -27,6 +27,10 @@ async def open_pool(dsn: str, role: Role, size: int = 4) -> "asyncpg.Pool[Any]":
             "transaction_timeout": "10s",
             "idle_in_transaction_session_timeout": "10s",
             "jit": "off",
+            # Plans are kept from when a table was still small; all that we ask has an index, which must be used.
+            "enable_seqscan": "off",
+            "enable_hashjoin": "off",
+            "enable_mergejoin": "off",
         },
     )
 

@@ -16,8 +16,9 @@ from common.recorded import COMMAND_ID_HEADER, EXPECTED_VERSION_HEADER, VERSION,
 from common.shell.admission import Admission
 from common.shell.feed import partitions
 from common.shell.lease import LeaseKeeper
+from common.shell.telling import Outbox
 from common.shell.vault import Vault
-from common.shell.worker import Outbox, Worker
+from common.shell.worker import Worker
 from common.store.leases import LeaseTable
 from common.store.migrate import KEYS_SCHEMA, migrate_schema
 from common.store.pool import open_pool

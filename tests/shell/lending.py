@@ -45,8 +45,10 @@ class Book(Struct, frozen=True):
 def decide(command: Any, book: Book, known: Known) -> Sequence[Event]:
     match command:
         case LendBook(reader="crash"):
-            raise ZeroDivisionError("a fault of the rules")
+            raise ZeroDivisionError(f"a fault of the rules, near {command.phone}")
         case LendBook(reader="unstorable"):
+            return [BookLent("ann", "\0", Personal("ann", {}))]
+        case LendBook(reader="odd"):
             raise Rejected("book.odd", "a reason that Postgres does not take: \0")
         case LendBook() if book.reader:
             raise Rejected("book.lent", f"{command.book_id} is lent to {book.reader}", reader=book.reader)
@@ -70,6 +72,18 @@ def claims(book: Book) -> frozenset[Claim]:
     return frozenset({Claim("desk", book.desk)}) if book.desk else frozenset()
 
 
+def may_claim(command: Any) -> list[Claim]:
+    match command:
+        case LendBook(reader="unstorable"):
+            return [Claim("desk", "\0")]
+        case LendBook(reader="wishless"):
+            raise KeyError(command.phone)
+        case LendBook():
+            return [Claim("desk", command.desk)]
+        case _:
+            return []
+
+
 def lending(name: str) -> Context:
     """The context under a name of its own."""
     return Context(
@@ -80,6 +94,6 @@ def lending(name: str) -> Context:
         decide=decide,
         evolve=evolve,
         claims=claims,
-        may_claim=lambda command: [Claim("desk", command.desk)] if isinstance(command, LendBook) else [],
+        may_claim=may_claim,
         claimed="book.desk-taken",
     )

@@ -2,13 +2,17 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
+import msgspec
 import pytest
 
 from common.recorded import Receipt
+from common.shell.admission import Admitted
 from common.shell.feed import partitions
 from common.shell.lease import LeaseKeeper
-from common.shell.worker import Outbox, Worker
+from common.shell.telling import Outbox
+from common.shell.worker import Worker
 from common.store.append import LeaseLost
 from tests.shell.conftest import Desk
 
@@ -45,12 +49,15 @@ async def test_later_commands_of_a_batch_see_what_earlier_ones_have_changed(desk
         ("LendBook", {"reader": "bad reader"}, "rejected", "malformed"),
         ("LendBook", {"reader": "crash"}, "parked", "crashed"),
         ("LendBook", {"reader": "unstorable"}, "parked", "crashed"),
+        ("LendBook", {"reader": "wishless"}, "parked", "crashed"),
+        ("LendBook", {"reader": "odd"}, "rejected", "book.odd"),
+        ("LendBook", {"body": b'{"a\\u0000":1}'}, "rejected", "malformed"),
         ("StealBook", {}, "rejected", "unknown-command"),
         ("RecallBook", {}, "rejected", "not-allowed"),
     ],
 )
 async def test_one_command_that_fails_leaves_its_99_neighbours_done(
-    desk: Desk, kind: str, fields: dict[str, str | int], state: str, code: str
+    desk: Desk, kind: str, fields: dict[str, Any], state: str, code: str
 ) -> None:
     await desk.settle(desk.message("first", "LendBook", "first", reader="ann", desk="one"))
     batch = [desk.message(f"b{i}", "LendBook", f"c{i}", reader="ann", desk=f"d{i}") for i in range(99)]
@@ -120,7 +127,7 @@ async def test_what_is_not_ours_or_cannot_be_answered_is_dropped_and_counted(des
     assert lease.done == nameless.sequence
 
 
-@pytest.mark.parametrize("key", ["*", ">", "a b", "ä", "k" * 65])
+@pytest.mark.parametrize("key", ["*", ">", "a b", "ä", "k" * 65, "a\0b", "a\ufffdb"])
 async def test_a_key_with_other_characters_is_refused(desk: Desk, key: str) -> None:
     pushed = await desk.settle(desk.message(key, "LendBook", "c1", reader="ann"))
     assert (pushed["c1"].state, pushed["c1"].code) == ("rejected", "malformed")
@@ -221,3 +228,85 @@ async def test_personal_data_rests_sealed_in_events_and_parked_commands(desk: De
         texts = await desk.owner.fetch(f'SELECT t::text AS text FROM "{desk.name}".{table} t')
         assert texts
         assert not [row for row in texts if "555-0100" in row["text"]]
+
+
+async def test_what_a_crash_says_of_a_person_is_not_stored(desk: Desk) -> None:
+    pushed = await desk.settle(desk.message("b1", "LendBook", "c1", reader="crash", phone="555-0100"))
+    assert pushed["c1"].message.startswith("ZeroDivisionError at lending.py:")
+    reason = await desk.owner.fetchval(f'SELECT reason FROM "{desk.name}".parked')
+    assert "555-0100" not in reason + pushed["c1"].message
+
+
+async def test_a_stream_that_cannot_be_understood_holds_back_itself_alone(desk: Desk) -> None:
+    await desk.settle(desk.message("b1", "LendBook", "c1", reader="ann"))
+    await desk.login.execute(f"UPDATE \"{desk.name}\".events SET data = '[]'")
+    desk.worker.forget()
+    pushed = await desk.settle(
+        desk.message("b1", "ReturnBook", "c2"), desk.message("b2", "LendBook", "c3", reader="ann")
+    )
+    assert [pushed["c2"].state, pushed["c3"].state] == ["parked", "accepted"]
+
+
+async def test_two_workers_that_race_for_a_claim_park_nobody(desk: Desk) -> None:
+    """Each decides by what it has loaded; who comes second decides again."""
+    second = desk.make_worker(desk.leases)
+    for i in range(40):
+        mine = desk.message(f"m{i}", "LendBook", f"m{i}", reader="ann", desk="one")
+        theirs = desk.message(f"t{i}", "LendBook", f"t{i}", reader="ann", desk="one")
+        await asyncio.gather(desk.worker.settle([mine]), second.settle([theirs]))
+        back = [desk.message(f"{who}{i}", "ReturnBook", f"{who}r{i}") for who in "mt"]
+        await asyncio.gather(desk.worker.settle(back[:1]), second.settle(back[1:]))
+    assert await desk.count("parked") == 0
+    assert await desk.count("events") >= 80
+    assert await desk.count("claims") == 0
+
+
+async def test_states_of_an_epoch_before_are_not_decided_on(desk: Desk) -> None:
+    """A worker that was stopped, succeeded and got its leases back knows nothing of what its successor did."""
+    await desk.settle(desk.message("b1", "LendBook", "c1", reader="ann"), desk.message("b1", "ReturnBook", "c2"))
+    successor = LeaseKeeper(desk.table, "second", partitions(), 60)
+    taken = await desk.table.take("second", await desk.table.all())
+    successor.held = {lease.name: lease for lease in taken}
+    await desk.make_worker(successor).settle([desk.message("b1", "LendBook", "c3", reader="ben")])
+    await desk.table.release(successor.epochs(list(successor.held)))
+    await desk.leases.keep()
+    pushed = await desk.settle(desk.message("b1", "ReturnBook", "c4"))
+    assert (pushed["c4"].events, pushed["c4"].version) == (1, 4)
+
+
+async def test_only_what_is_recorded_of_a_person_makes_a_key(desk: Desk) -> None:
+    before = await desk.login.fetchval("SELECT count(*) FROM keys.personal_keys")
+    await desk.settle(
+        desk.message("b1", "LendBook", "c1", reader=f"kept-{desk.name}"),
+        desk.message("b1", "LendBook", "c2", reader=f"refused-{desk.name}"),
+        desk.message("b1", "LendBook", "c1", reader=f"repeated-{desk.name}"),
+    )
+    assert await desk.login.fetchval("SELECT count(*) FROM keys.personal_keys") == before + 1
+
+
+async def test_of_a_person_whose_key_is_destroyed_nothing_more_is_taken(desk: Desk) -> None:
+    person = f"erased-{desk.name}"
+    await desk.login.execute("INSERT INTO keys.personal_keys (person, destroyed_at) VALUES ($1, now())", person)
+    pushed = await desk.settle(desk.message("b1", "LendBook", "c1", reader=person))
+    assert (pushed["c1"].state, pushed["c1"].code) == ("rejected", "person-erased")
+
+
+async def test_a_refused_command_sent_again_in_other_words_gets_its_first_answer(desk: Desk) -> None:
+    first = await desk.settle(
+        desk.message("b1", "LendBook", "c1", principal="guest", body=b'{"reader":"ann","desk":"x"}')
+    )
+    again = await desk.settle(
+        desk.message("b1", "LendBook", "c1", principal="guest", body=b'{ "desk":"x", "reader":"ann"}')
+    )
+    assert first == again
+    assert first["c1"].code == "not-allowed"
+
+
+async def test_a_message_that_nothing_can_be_stored_of_is_answered_all_the_same(desk: Desk) -> None:
+    """As a last resort: whatever makes a receipt unstorable must not stop its partition."""
+    odd = desk.message("b1", "StealBook", "c1")
+    admitted = desk.worker._admission.admit(odd)
+    assert isinstance(admitted, Admitted)
+    await desk.worker._settle([msgspec.structs.replace(admitted, key="\0")], {})
+    receipt = (await desk.reader.receipts("alice", ["c1"]))["c1"]
+    assert (receipt.state, receipt.code, receipt.key) == ("rejected", "unstorable", "")

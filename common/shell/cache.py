@@ -1,0 +1,40 @@
+"""The states of streams that were decided lately, so that they need not be loaded again."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+
+from common.store.load import StreamState
+
+MOST_STREAMS = 20_000
+MOST_WEIGHT = 24 * 1024 * 1024
+"""Bytes of JSON that the cached states were made from; in memory they take several times as much."""
+
+
+class Cache:
+    """States as they were after the last append, each good for the lease epoch that it was written under alone."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, tuple[int, StreamState]] = OrderedDict()
+        self._weight = 0
+
+    def get(self, stream: str, epoch: int) -> StreamState | None:
+        kept = self._kept.get(stream)
+        return kept[1] if kept and kept[0] == epoch else None
+
+    def keep(self, states: Mapping[str, StreamState], epochs: Mapping[str, int]) -> None:
+        """Keeps states by stream, under the epochs by stream; forgets what was not used for longest."""
+        for stream, state in states.items():
+            self._drop(stream)
+            if not state.broken:
+                self._kept[stream] = epochs[stream], state
+                self._weight += state.weight
+        while self._weight > MOST_WEIGHT or len(self._kept) > MOST_STREAMS:
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, stream: str) -> None:
+        if stream in self._kept:
+            self._weight -= self._kept.pop(stream)[1].weight
+
+    def clear(self) -> None:
+        self._kept.clear()
+        self._weight = 0

@@ -1,0 +1,105 @@
+"""Telling what was written: receipts to those who asked, and to the relay that there is something new."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from common.recorded import Receipt
+from common.shell.decision import Draft, Repeat
+from common.store.append import Appended, NewReceipt
+from common.store.load import distinct
+from common.store.reader import EventReader
+
+
+class Tally(Struct):
+    """What a worker has done since it started, and the trouble it is in, if any."""
+
+    accepted: int = 0
+    rejected: int = 0
+    parked: int = 0
+    repeated: int = 0
+    dropped: int = 0
+    batches: int = 0
+    error: str = ""
+
+
+class Outbox(Struct, frozen=True):
+    """Where a worker tells what it has written: `answered` gets receipts, `recorded` the last new position."""
+
+    answered: Callable[[Sequence[Receipt]], Awaitable[None]]
+    recorded: Callable[[int], Awaitable[None]]
+
+
+class Telling:
+    """Tells and counts for one worker."""
+
+    def __init__(self, reader: EventReader, outbox: Outbox) -> None:
+        self._context, self._reader, self._outbox = reader.context, reader, outbox
+        self.tally = Tally()
+
+    async def tell(self, draft: Draft, appended: Appended) -> None:
+        self._count(draft)
+        if draft.batch.events:
+            await self._outbox.recorded(appended.base + len(draft.batch.events))
+        receipts = [pushed(self._context, new, appended) for new in draft.batch.receipts]
+        if draft.repeats:
+            receipts += await self._answers(draft.repeats)
+        await self._outbox.answered(receipts)
+
+    async def _answers(self, repeats: Sequence[Repeat]) -> list[Receipt]:
+        """The stored receipts of repeated commands; for another command under a used id a refusal, not stored."""
+        answers = []
+        for principal in distinct(repeat.command.principal for repeat in repeats):
+            mine = [repeat for repeat in repeats if repeat.command.principal == principal]
+            stored = await self._reader.receipts(principal, distinct(r.command.command_id for r in mine))
+            answers += [stored[r.command.command_id] if r.same else refused(self._context, r) for r in mine]
+        return answers
+
+    def _count(self, draft: Draft) -> None:
+        tally = self.tally
+        tally.batches += 1
+        tally.repeated += len(draft.repeats)
+        tally.dropped += len(draft.dropped)
+        for receipt in draft.batch.receipts:
+            setattr(tally, receipt.state, getattr(tally, receipt.state) + 1)
+
+
+def pushed(context: str, new: NewReceipt, appended: Appended) -> Receipt:
+    """A receipt as it now stands in the store."""
+    return Receipt(
+        context=context,
+        command_id=new.command_id,
+        principal=new.principal,
+        state=new.state,
+        type=new.type,
+        key=new.key,
+        version=new.version,
+        position=appended.base + new.offset,
+        events=new.events,
+        code=new.code,
+        message=new.message,
+        detail=msgspec.json.decode(new.detail),
+        accepted_at=new.accepted_at,
+        recorded_at=appended.recorded_at,
+        correlation_id=new.correlation_id,
+        hash=new.hash,
+    )
+
+
+def refused(context: str, repeat: Repeat) -> Receipt:
+    """The answer to another command under a used id. The id's own receipt stays as it is."""
+    command = repeat.command
+    return Receipt(
+        context=context,
+        command_id=command.command_id,
+        principal=command.principal,
+        state="rejected",
+        type=command.type,
+        key=command.key,
+        code="command-id-used",
+        message="this command id already belongs to another command",
+        accepted_at=command.at,
+        correlation_id=command.correlation_id,
+        hash=command.hash,
+    )
