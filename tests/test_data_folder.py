@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from common.config import Settings
+from common.principals import ensure_principals
 from common.servers.files import CannotStart, data_folder, require_free_port
 
 
@@ -40,6 +42,13 @@ def test_a_folder_that_is_not_ours_is_left_alone(data: Path) -> None:
     (data / "thesis.txt").touch()
     with pytest.raises(CannotStart, match="holds something else"), data_folder(data):
         pass
+
+
+def test_a_folder_that_holds_keys_only_can_be_used(data: Path) -> None:
+    settings = Settings.from_env({"DAYBOOK_DATA": str(data)}, running=False)
+    made = ensure_principals(settings, [])
+    with data_folder(data):
+        assert ensure_principals(settings, []) == made
 
 
 @pytest.mark.parametrize("folder", ["/proc/daybook", "/dev/null/daybook"])

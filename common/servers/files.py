@@ -13,6 +13,8 @@ from common.config import Running
 from common.principals import write_private
 
 VERSION = "1"
+# What may lie in a folder that no system has run on yet: `daybook prepare` makes keys and passwords.
+BEFORE = {"lock", "principals.json", "credentials.json"}
 
 
 class CannotStart(Exception):
@@ -81,7 +83,7 @@ def _check_version(data: Path) -> None:
                 f"the data folder {data} is of version {found}, this program needs {VERSION}; "
                 "choose another with DAYBOOK_DATA"
             )
-    elif any(entry.name != "lock" for entry in data.iterdir()):
+    elif any(entry.name not in BEFORE for entry in data.iterdir()):
         raise CannotStart(
             f"the folder {data} holds something else than Daybook's data; choose another with DAYBOOK_DATA"
         )
