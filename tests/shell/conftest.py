@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,7 +28,12 @@ from tests.shell.lending import lending
 from tests.shell.worlds import nc, other_world, world  # noqa: F401  # Fixtures of the reading side.
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-ROLES = {"alice": frozenset({"member"}), "bob": frozenset({"member"}), "guest": frozenset({"guest"})}
+ROLES = {
+    "alice": frozenset({"member"}),
+    "bob": frozenset({"member"}),
+    "guest": frozenset({"guest"}),
+    "keeper": frozenset({"catalogue"}),
+}
 
 numbers = itertools.count(1)
 
@@ -98,9 +104,9 @@ class Desk:
         return found
 
 
-@pytest_asyncio.fixture
-async def desk(settings: Settings) -> AsyncIterator[Desk]:
-    context = lending(f"lending{next(numbers)}")
+@asynccontextmanager
+async def open_desk(settings: Settings, context: Context) -> AsyncIterator[Desk]:
+    """A desk for a context, whose store is made under the context's name."""
     dsn = settings.write_dsn(context.name)
     await migrate_schema(dsn, "context", context.name)
     await migrate_schema(settings.keys_dsn(), "keys", KEYS_SCHEMA)
@@ -111,3 +117,9 @@ async def desk(settings: Settings) -> AsyncIterator[Desk]:
     await login.close()
     await owner.close()
     await pool.close()
+
+
+@pytest_asyncio.fixture
+async def desk(settings: Settings) -> AsyncIterator[Desk]:
+    async with open_desk(settings, lending(f"lending{next(numbers)}")) as made:
+        yield made
