@@ -1,8 +1,9 @@
 """What surrounds a message: an event as it was recorded, a command's receipt, and the ids derived from them."""
 
 from datetime import datetime
+from hashlib import sha1
 from typing import Any, Literal
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
 from msgspec import Raw, Struct
@@ -69,8 +70,15 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def derived_id(*parts: str) -> str:
-    """A UUID that is the same for the same parts (RFC 9562, version 5). The separator cannot occur in a part."""
-    return str(uuid5(NAMESPACE, "\n".join(parts)))
+    """A UUID that is the same for the same parts (RFC 9562, version 5). The separator cannot occur in a part.
+
+    What `uuid.uuid5` gives, in a third of its time.
+    """
+    digest = bytearray(sha1(NAMESPACE.bytes + "\n".join(parts).encode(), usedforsecurity=False).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    text = digest.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 recorded_encoder = msgspec.json.Encoder()

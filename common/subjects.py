@@ -40,6 +40,12 @@ def receipt_subject(principal: str, context: str, command_id: str) -> str:
     return f"receipt.{principal}.{context}.{command_id}"
 
 
+def partition_of(subject: str) -> str:
+    """The partition of a stored command, or `stray`: what `parse_work` says, without reading the rest."""
+    tokens = subject.split(".")
+    return tokens[2] if len(tokens) == 6 and tokens[0] == "work" else STRAY
+
+
 def parse_work(subject: str) -> CommandSubject:
     """Reads the subject of a stored command: `work...` after the server's transform, `command...` for a stray.
 

@@ -17,6 +17,7 @@ def config(app: Litestar, settings: Settings) -> uvicorn.Config:
     """How the application is served."""
     return uvicorn.Config(
         app,
+        proxy_headers=False,
         host=settings.http_host,
         port=settings.http_port,
         loop="uvloop",

@@ -1,7 +1,7 @@
 """The door for commands: one for each public command, derived from its declaration."""
 
+import os
 import re
-from uuid import uuid4
 
 import msgspec
 from msgspec import Struct
@@ -87,7 +87,7 @@ def command_id_of(asked: Asked) -> tuple[str, bool]:
     """The command's id, and whether the caller chose it."""
     given = asked.headers.get(b"idempotency-key")
     if given is None:
-        return uuid4().hex, False
+        return os.urandom(16).hex(), False
     command_id = given.decode("latin-1")
     if not is_token(command_id):
         raise refused_input(Rejected("malformed", f"{TOKEN_RULE} - at `Idempotency-Key`"))

@@ -15,7 +15,7 @@ from common.shell.patience import patiently
 from common.shell.worker import Worker
 from common.store.append import LeaseLost
 from common.store.leases import LeaseTable
-from common.subjects import PARTITIONS, STRAY, parse_work
+from common.subjects import PARTITIONS, STRAY, partition_of
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Feed:
         self._leases, self._table = leases, table
         self._names = partitions()
         self._careful = 0
-        self._source, self._remade = "", False
+        self._source, self._remade, self._through = "", False, 0
         self._purged: dict[str, int] = {}
         self.done: dict[str, int] = {}
 
@@ -85,7 +85,7 @@ class Feed:
 
     async def _places(self, held: Sequence[str]) -> dict[str, int]:
         """Where to go on. A stream made anew counts from 1 again, so the places in the one before it mean nothing."""
-        self._purged, self._remade = {}, False
+        self._purged, self._remade, self._through = {}, False, 0
         leases = {name: self._leases.held[name] for name in held if name in self._leases.held}
         foreign = {name: lease.epoch for name, lease in leases.items() if lease.source != self._source}
         if foreign:
@@ -109,15 +109,18 @@ class Feed:
             return ""
 
     async def _settle(self, messages: Sequence[Stored]) -> None:
-        fresh = [m for m in messages if m.sequence > self.done.get(parse_work(m.subject).partition, m.sequence)]
+        placed = [(partition_of(message.subject), message) for message in messages]
+        fresh = [(name, m) for name, m in placed if m.sequence > self.done.get(name, m.sequence)]
         careful, rest = fresh[: self._careful], fresh[self._careful :]
-        for message in careful:
+        for _, message in careful:
             await self._worker.settle_carefully(message)
             self._careful -= 1
         if rest:
-            await self._worker.settle(rest)
-        for message in fresh:
-            self.done[parse_work(message.subject).partition] = message.sequence
+            await self._worker.settle([message for _, message in rest])
+        for name, message in fresh:
+            self.done[name] = message.sequence
+        if messages:
+            self._through = messages[-1].sequence
 
     async def purge(self) -> None:
         """Until cancelled: removes settled commands, so that the stream holds the undecided ones (protocol P9)."""
@@ -126,18 +129,25 @@ class Feed:
             if (source := await self._find_source()) and source != self._source:
                 self._remade = True
                 continue
-            for name, done in list(self.done.items()):
-                if done > self._purged.get(name, 0) and name in self._leases.held:
-                    await self._purge(name, done)
+            for subject, done in self._settled().items():
+                if done > self._purged.get(subject, 0):
+                    await self._purge(subject, done)
 
-    async def _purge(self, name: str, done: int) -> None:
-        subject = f"command.*.{self._context}.>" if name == STRAY else f"work.{self._context}.{name}.>"
+    def _settled(self) -> dict[str, int]:
+        """Up to where commands are settled, by subject; with all partitions held, what has come through is."""
+        held = {name: done for name, done in self.done.items() if name in self._leases.held}
+        stray = {f"command.*.{self._context}.>": held.pop(STRAY, 0)}
+        if len(held) == PARTITIONS:
+            return {f"work.{self._context}.>": self._through} | stray
+        return {f"work.{self._context}.{name}.>": done for name, done in held.items()} | stray
+
+    async def _purge(self, subject: str, done: int) -> None:
         try:
             await ask_jetstream(self._nc, f"STREAM.PURGE.{STREAM}", {"filter": subject, "seq": done + 1})
         except (ApiError, nats.errors.Error) as error:
-            log.warning("settled commands of %s %s stay for now: %s", self._context, name, error)
+            log.warning("settled commands of %s stay for now: %s", subject, error)
         else:
-            self._purged[name] = done
+            self._purged[subject] = done
 
 
 def ignored(error: str) -> None:

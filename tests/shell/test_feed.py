@@ -169,8 +169,8 @@ async def test_settled_commands_leave_the_stream_and_undecided_ones_stay(command
     async with Running(commands, desk.leases) as running:
         await commands.settled(26)
     await commands.send("b99")
-    for name, done in running.feed.done.items():
-        await running.feed._purge(name, done)
+    for subject, done in running.feed._settled().items():
+        await running.feed._purge(subject, done)
     assert await commands.stored() == 1
 
 
