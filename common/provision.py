@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import asyncpg
 import nats.errors
@@ -14,6 +15,7 @@ from common.bus.connect import BusErrors, connect
 from common.bus.provision import ProvisionError, provision_streams
 from common.config import ConfigError, Settings
 from common.principals import Credentials, hash_password, load_principals, system_users
+from common.servers.files import CannotStart
 from common.servers.nats import NatsUser
 from common.shell.context_queries import context_query_types
 from common.store.migrate import MigrationError, migrate
@@ -36,17 +38,18 @@ def nats_users(settings: Settings, credentials: Credentials) -> list[NatsUser]:
 async def provision(settings: Settings) -> None:
     """Everything that the parts need, for all contexts and read models there are. Repeatable, also by several at once.
 
-    Raises `ProvisionError`, `MigrationError`, `TableDiffers` and `ConfigError`, each with one clear line, and
-    connection errors of a database that is away.
+    Raises `ProvisionError`, `MigrationError`, `TableDiffers` and `ConfigError`, each with one clear line.
     """
     contexts = discovery.contexts()
     if not settings.read_dsn:
         raise ConfigError("DAYBOOK_READ_DSN is not set, and no embedded server runs on this data folder")
-    await migrate(settings, contexts)
-    for name, context in contexts.items():
-        if context.reference:
-            await create_tables(settings.write_dsn(name), [context.reference.model], schema=name)
-    await create_tables(settings.read_dsn, [module.MODEL for module in discovery.read_models().values()])
+    with using("the write database of DAYBOOK_WRITE_DSN"):
+        await migrate(settings, contexts)
+        for name, context in contexts.items():
+            if context.reference:
+                await create_tables(settings.write_dsn(name), [context.reference.model], schema=name)
+    with using("the read database of DAYBOOK_READ_DSN"):
+        await create_tables(settings.read_dsn, [module.MODEL for module in discovery.read_models().values()])
     await provision_bus(settings, list(contexts))
 
 
@@ -68,14 +71,31 @@ async def provision_bus(settings: Settings, contexts: list[str]) -> None:
             await nc.close()
 
 
+@contextmanager
+def using(database: str) -> Iterator[None]:
+    """Raises `ProvisionError` with the database's name when it is away or does not let us do what we must."""
+    try:
+        yield
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise ProvisionError(f"{database} cannot be used: {error or type(error).__name__}") from None
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """Raises `CannotStart` in place of whatever else a person can put right."""
+    try:
+        yield
+    except (ProvisionError, MigrationError, TableDiffers, discovery.DiscoveryError) as error:
+        raise CannotStart(str(error)) from None
+
+
 def main() -> None:
     logging.basicConfig(level=logging.ERROR)  # What the connection mutters while it tries is in the error's one line.
     try:
-        asyncio.run(provision(Settings.from_env()))
-    except (ConfigError, ProvisionError, MigrationError, TableDiffers, discovery.DiscoveryError) as error:
+        with one_line():
+            asyncio.run(provision(Settings.from_env()))
+    except (ConfigError, CannotStart) as error:
         sys.exit(f"provision: {error}")
-    except (OSError, asyncpg.PostgresError) as error:
-        sys.exit(f"provision: a database does not answer: {error or type(error).__name__}")
 
 
 if __name__ == "__main__":

@@ -106,6 +106,12 @@ async def test_what_cannot_be_used_is_one_clear_line(data: Path) -> None:
         assert text in one_line(errors)
 
 
+async def test_a_database_of_yours_that_is_away_is_one_clear_line(data: Path) -> None:
+    code, _, errors = await daybook(data, "up", DAYBOOK_WRITE_DSN="postgresql://nobody@127.0.0.1:1/none")
+    assert code == 1
+    assert "DAYBOOK_WRITE_DSN" in one_line(errors)
+
+
 async def test_without_a_system_status_says_so(data: Path) -> None:
     code, output, errors = await daybook(data, "status")
     assert code == 1

@@ -1,5 +1,6 @@
 """The command `daybook`: a door like HTTP, for people at a terminal and for scripts."""
 
+import logging
 import sys
 from importlib import import_module
 
@@ -56,6 +57,7 @@ def daybook() -> None:
 
 def main() -> None:
     """Run the command. What the user can put right is one line on standard error and exit code 1."""
+    logging.getLogger("common").addHandler(logging.NullHandler())  # What a connection mutters is in the one line.
     try:
         daybook(prog_name="daybook")
     except (ConfigError, CannotStart) as error:

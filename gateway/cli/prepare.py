@@ -18,10 +18,11 @@ from gateway.cli.up import context_names
 @click.option("--monitor", default="127.0.0.1:8222", help="Where its health is asked.", show_default=True)
 def prepare(config: Path, store: str, port: int, monitor: str) -> None:
     """Make keys and passwords where there are none, and write the NATS configuration to the file CONFIG."""
-    from common.provision import nats_users
+    from common.provision import nats_users, one_line
 
     settings = Settings.from_env(running=False)
-    users = nats_users(settings, ensure_principals(settings, context_names()))
+    with one_line():
+        users = nats_users(settings, ensure_principals(settings, context_names()))
     write_private(config, nats_config(users, store, host="0.0.0.0", port=port, monitor=monitor))
     click.echo(f"wrote {config}; keys and passwords are in {settings.credentials}")
 
@@ -29,6 +30,8 @@ def prepare(config: Path, store: str, port: int, monitor: str) -> None:
 @click.command()
 def provision() -> None:
     """Make schemas, streams and buckets on the servers that the environment names. Repeatable."""
+    from common.provision import one_line
     from common.provision import provision as make
 
-    asyncio.run(make(Settings.from_env(running=False)))
+    with one_line():
+        asyncio.run(make(Settings.from_env(running=False)))

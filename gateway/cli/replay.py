@@ -1,7 +1,6 @@
 """`daybook replay`: a grocer's real baskets as orders, then the proof that the read table equals the file."""
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -45,7 +44,6 @@ def replay(baskets: int, via: str, rate: float, plain: bool) -> None:
 
     Playing them again sends only what is not visible yet, and nothing is ordered twice.
     """
-    logging.getLogger("common").addHandler(logging.NullHandler())
     console = Console(stderr=plain)
     played = asyncio.run(play(Settings.from_env(), baskets, via, console, rate=rate))
     if plain:

@@ -1,7 +1,6 @@
 """`daybook send`, `ask` and `watch`: plain NATS from a terminal, with nothing but the system's own words."""
 
 import asyncio
-import logging
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -128,8 +127,7 @@ async def _client(principal: str) -> AsyncIterator[Client]:
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
-    """Runs it; what can go wrong outside of us is one line, and the log of the connection none."""
-    logging.getLogger("common").addHandler(logging.NullHandler())
+    """Runs it; what can go wrong outside of us is one line."""
     try:
         asyncio.run(work)
     except TROUBLE as error:

@@ -93,11 +93,12 @@ class _System:
         credentials = ensure_principals(self.settings, contexts)
         self.console.print(_welcome(self.settings, credentials))
         with self.console.status("Starting"):
-            from common.provision import nats_users, provision
+            from common.provision import nats_users, one_line, provision
 
-            users = nats_users(self.settings, credentials)
-            self.settings = await start_servers(self.supervisor, self.settings, users, contexts)
-            await provision(self.settings)
+            with one_line():
+                users = nats_users(self.settings, credentials)
+                self.settings = await start_servers(self.supervisor, self.settings, users, contexts)
+                await provision(self.settings)
             for child in self._parts(contexts):
                 await self.supervisor.start(child)
             self._changed()

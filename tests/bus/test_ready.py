@@ -50,7 +50,7 @@ async def test_every_read_model_and_every_reference_has_its_table(provisioned: S
 async def test_a_database_that_is_away_is_one_line(provisioned: Settings) -> None:
     code, said = await run_alone(provisioned, DAYBOOK_READ_DSN=f"postgresql://nobody@127.0.0.1:{free_port()}/none")
     assert code == 1
-    assert said.startswith("provision: a database does not answer")
+    assert said.startswith("provision: the read database of DAYBOOK_READ_DSN cannot be used")
     assert said.count("\n") == 1
 
 
