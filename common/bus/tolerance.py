@@ -1,4 +1,5 @@
-"""Two faults of nats-py, mended for the whole process: it reads every message, and its `flush` means what it says.
+"""Faults of nats-py, mended for the whole process: it reads every message, its `flush` means what it says, and a task
+that was cancelled while it used the client ends.
 
 Unpatched, one message whose subject is no UTF-8, or holds a form feed, or whose header block is a single byte, ends the
 client's read loop. Its stream would deliver it again after each reconnect: whoever may publish one command could stop
@@ -6,6 +7,10 @@ every worker that reads it. So what cannot be decoded is replaced, and what is n
 
 Unpatched, `flush` writes its PING at once, ahead of what is still to be written: a subscription made before it may
 reach the server after its PONG has left.
+
+Unpatched, a cancellation that comes while a publish, a subscription or a request waits for the flusher is dropped, and
+so is one that comes together with a request's answer (`asyncio.wait_for` of Python 3.11 then returns the answer): a
+loop around the client would go on for ever.
 """
 
 import asyncio
@@ -23,6 +28,8 @@ HMSG = re.compile(rb"\AHMSG[ \t]+([^ \t\r\n]+)[ \t]+([0-9]+)[ \t]+(([^ \t\r\n]+)
 PLAIN = b"NATS/1.0\r\n"
 
 _strict_headers = Client._process_headers
+_flush_pending = Client._flush_pending
+_request = Client.request
 
 
 def tolerant() -> None:
@@ -31,6 +38,8 @@ def tolerant() -> None:
     client._build_message = build_message
     client._process_headers = process_headers
     client._send_ping = send_ping
+    client._flush_pending = flush_pending
+    client.request = request
     parser.MSG_RE, parser.HMSG_RE = MSG, HMSG
 
 
@@ -63,3 +72,29 @@ async def send_ping(self: Any, future: "asyncio.Future[bool] | None" = None) -> 
     self._pongs.append(future or asyncio.get_running_loop().create_future())
     await self._send_command(parser.PING)
     await self._flush_pending()
+
+
+async def flush_pending(self: Client, force_flush: bool = False) -> Any:
+    before = cancellations()
+    flushed = await _flush_pending(self, force_flush)
+    heed(before)
+    return flushed
+
+
+async def request(self: Client, *question: Any, **options: Any) -> Msg:
+    before = cancellations()
+    answer = await _request(self, *question, **options)
+    heed(before)
+    return answer
+
+
+def cancellations() -> int:
+    """How often this task has been cancelled so far: one that cleans up after a cancellation may use the client too."""
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
+
+
+def heed(before: int) -> None:
+    """Raises the cancellation that came since and was dropped."""
+    if cancellations() > before:
+        raise asyncio.CancelledError

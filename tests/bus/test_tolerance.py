@@ -1,7 +1,7 @@
-"""No publisher can end a reader's connection by what it writes into a message."""
+"""No publisher can end a reader's connection by what it writes into a message; who is cancelled ends."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 
 import pytest
 import pytest_asyncio
@@ -87,3 +87,58 @@ async def test_what_was_subscribed_before_a_flush_hears_what_others_say_after_it
         await subscription.unsubscribe()
     await hearer.close()
     await sayer.close()
+
+
+async def test_a_task_that_is_cancelled_while_it_uses_the_client_ends(server: Server) -> None:
+    nc = await server.connect()
+    answering = await nc.subscribe("question", cb=answer)
+
+    async def publish() -> None:  # It waits only when 2 MB are to be written.
+        for _ in range(2000):
+            await nc.publish("nobody", bytes(60_000))
+
+    async def ask() -> None:
+        for _ in range(100):
+            await nc.request("question", b"", timeout=5)
+
+    for use, most in ((publish, 4), (ask, 40)):
+        went_on = [turns for turns in range(most) if not await ended(use(), turns)]
+        assert went_on == [], f"{use.__name__} went on, cancelled after so many turns of the loop"
+    await answering.unsubscribe()
+    await nc.close()
+
+
+async def ended(work: Coroutine[None, None, None], turns: int) -> bool:
+    """Whether the work ends when it is cancelled, after so many turns of the event loop."""
+    task = asyncio.create_task(work)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    return task.cancelled()
+
+
+async def test_who_was_cancelled_can_use_the_client_to_clean_up(server: Server) -> None:
+    nc = await server.connect()
+    answering = await nc.subscribe("question", cb=answer)
+    cleaned: list[bytes] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await nc.publish("nobody", b"")
+            cleaned.append((await nc.request("question", b"", timeout=5)).data)
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert cleaned == [b"answer"]
+    await answering.unsubscribe()
+    await nc.close()
+
+
+async def answer(message: Msg) -> None:
+    await message.respond(b"answer")
