@@ -1,0 +1,105 @@
+"""README.md keeps its word: every snippet runs as it stands, and what it names exists."""
+
+import asyncio
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from common.config import PROJECT
+from gateway.cli import COMMANDS
+from tests.servers import System, until
+
+README = (PROJECT / "README.md").read_text()
+SNIPPETS = re.findall(r"^```(sh|python)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+VARIABLE = re.compile(r"DAYBOOK_[A-Z]+(?:_[A-Z]+)*")
+OF_ONE_CONTEXT, OF_COMPOSE = "DAYBOOK_WRITE_DSN_ORDER", "DAYBOOK_POSTGRES_PASSWORD"
+
+
+def snippet(kind: str, word: str) -> str:
+    """The one snippet of a kind that holds a word."""
+    found: str
+    (found,) = [text for name, text in SNIPPETS if name == kind and word in text]
+    return found
+
+
+async def run(words: list[str], folder: Path, **variables: str) -> str:
+    """The output of a program that must succeed."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("DAYBOOK_")}
+    process = await asyncio.create_subprocess_exec(
+        *words,
+        cwd=folder,
+        env=env | {"PYTHONPATH": str(PROJECT)} | variables,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, errors = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0, errors.decode()
+    return output.decode()
+
+
+async def run_on(system: System, kind: str, text: str) -> str:
+    """Run a snippet on this system instead of the one on the usual ports and in the usual folder."""
+    nats = f'nats.connect("{system.settings.nats_url}", '
+    text = text.replace(".venv/bin/daybook", f"{sys.executable} -m gateway.cli").replace("nats.connect(", nats)
+    text = text.replace("http://127.0.0.1:8000", system.url).replace(".daybook/", f"{system.settings.data}/")
+    program = ["bash", "-ec"] if kind == "sh" else [sys.executable, "-c"]
+    return await run([*program, text], PROJECT, DAYBOOK_DATA=str(system.settings.data))
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+async def test_first_success_and_the_same_by_nats(system: System) -> None:
+    lines = snippet("sh", "curl").splitlines()
+    product, order, _ = (await run_on(system, "sh", "\n".join(lines))).splitlines()
+    assert [msgspec.json.decode(receipt)["state"] for receipt in (product, order)] == ["accepted", "accepted"]
+
+    async def visible() -> bool:
+        seen = await run_on(system, "sh", "\n".join(lines[:2] + lines[-1:]))
+        return bool(msgspec.json.decode(seen).get("total") == 900)
+
+    await until(visible)
+    stored, receipt = (await run_on(system, "python", snippet("python", "inbox_prefix"))).splitlines()
+    assert "COMMANDS" in stored
+    assert '"state":"accepted","type":"CancelOrder"' in receipt
+    receipt, history = (await run_on(system, "python", snippet("python", "common.client"))).splitlines()
+    assert "state='accepted'" in receipt
+    assert "OrderPlaced" in history
+
+
+async def test_the_context_of_the_example_is_found_with_its_routes(tmp_path: Path) -> None:
+    for name in ("contexts", "projectors"):
+        shutil.copytree(PROJECT / name, tmp_path / name)
+    for part in re.split(r"^# (?=\w+/)", snippet("python", "# contexts/"), flags=re.MULTILINE)[1:]:
+        place, _, text = part.partition("\n")
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_text(text)
+    (tmp_path / "contexts" / "review" / "__init__.py").touch()
+    script = """
+from common import discovery
+from gateway import openapi
+from gateway.app import discovered_queries
+from gateway.commands_door import command_routes
+discovery.contexts()
+print(*openapi.operations(command_routes(discovery.commands()), discovered_queries()).document("", "")["paths"])
+"""
+    paths = await run([sys.executable, "-c", script], tmp_path, PYTHONPATH=f"{tmp_path}:{PROJECT}")
+    assert {"/reviews", "/reviews/{review_id}", "/reviews/of/{sku}"} <= set(paths.split())
+
+
+def test_it_names_every_variable_and_no_other() -> None:
+    read = set(VARIABLE.findall((PROJECT / "common" / "config.py").read_text()))
+    assert set(VARIABLE.findall(README)) - {OF_ONE_CONTEXT, OF_COMPOSE} == read
+
+
+def test_what_it_names_exists() -> None:
+    assert set(re.findall(r"daybook ([a-z]+)[ `)]", README)) <= set(COMMANDS)
+    folders = re.findall(r"`((?:gateway|contexts|projectors|common|tests)/[a-z/]*)`", README)
+    assert [name for name in folders if not (PROJECT / name).is_dir()] == []
+
+
+def test_it_is_short() -> None:
+    assert len(README.splitlines()) <= 150
