@@ -34,6 +34,7 @@ from common.store.reader import EventReader
 log = logging.getLogger(__name__)
 
 BEAT_S = 1.0
+CANCEL_AGAIN_S = 2.0
 RELAY, REFERENCE = "relay", "reference"
 
 
@@ -173,6 +174,13 @@ async def under_lease(leases: LeaseKeeper, name: str, work: Callable[[], Corouti
             for task in done:
                 task.result()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await ended(tasks)
+
+
+async def ended(tasks: Sequence["asyncio.Future[None]"]) -> None:
+    """Cancels the tasks, again and again until all are done: a library may drop a cancellation."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
+    await asyncio.gather(*tasks, return_exceptions=True)
