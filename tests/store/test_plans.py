@@ -1,0 +1,39 @@
+"""Statements keep the plan that was made when the tables were empty, so that plan must suit full ones."""
+
+import re
+
+from common.store.append import build_statement
+from common.store.load import Loader
+from contexts.order.wiring import CONTEXT as ORDER
+from tests.shell.lending import lending
+from tests.store.conftest import Store
+
+SCANS = re.compile(r"Seq Scan on (?!head)(\w+)")
+
+
+async def plan(store: Store, sql: str) -> str:
+    """The plan that does not look at the values."""
+    unknown = ", ".join("NULL" for _ in range(max(int(n) for n in re.findall(r"\$(\d+)", sql))))
+    async with store.pool.acquire() as connection:
+        await connection.execute(f"PREPARE asked AS {sql}")
+        await connection.execute("SET plan_cache_mode = force_generic_plan")
+        rows = await connection.fetch(f"EXPLAIN EXECUTE asked ({unknown})")
+    return "\n".join(row[0] for row in rows)
+
+
+async def test_the_load_goes_by_index_on_empty_tables_too(store: Store) -> None:
+    found = await plan(store, Loader(lending(store.name))._sql)
+    assert not SCANS.findall(found), found
+    for index in ("receipts_pkey", "events_stream_version_key", "claims_pkey", "parked_key_id_idx"):
+        assert index in found
+
+
+async def test_the_append_goes_by_index_on_empty_tables_too(store: Store) -> None:
+    found = await plan(store, build_statement(store.name, claims=True, rows=True, parked=True))
+    assert not SCANS.findall(found), found
+
+
+def test_order_asks_for_its_price_list_by_sku() -> None:
+    """So that the primary key serves: the table is made by another part, and not there in the test above."""
+    assert ORDER.reference
+    assert ORDER.reference.model.key == ("sku",)
