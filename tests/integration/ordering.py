@@ -8,15 +8,16 @@ from collections.abc import Collection, Iterable
 import asyncpg
 import msgspec
 
+from common.recorded import derived_id
 from gateway.cli.keepalive import KeepAlive
 from tests.servers import System, until
 
-PRINCIPAL = "replay"
+PRINCIPAL, CUSTOMER = "replay", "household-1"
 CONNECTIONS = 64
 AGAIN = (503, 504)
 BODY = msgspec.json.encode(
     {
-        "customer_id": "household-1",
+        "customer_id": CUSTOMER,
         "site": "store-1",
         "deliver_to": {
             "name": "A Household",
@@ -34,6 +35,11 @@ BODY = msgspec.json.encode(
         ],
     }
 )
+
+
+def key_of(command_id: str) -> str:
+    """The id of the order that a command has placed."""
+    return derived_id(PRINCIPAL, command_id)
 
 
 class Shop:
@@ -79,10 +85,13 @@ class Shop:
         return ""
 
     async def takes_commands(self) -> bool:
-        return await self.status("/readyz/commands") == 200
+        return await self.answers("/readyz/commands", 200)
 
     async def status(self, path: str) -> int:
         return (await self.http.get(path)).status
+
+    async def answers(self, path: str, status: int) -> bool:
+        return await self.status(path) == status
 
     async def decided(self, ids: Collection[str]) -> bool:
         """Whether each of these commands has its receipt in the store."""
