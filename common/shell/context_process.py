@@ -20,6 +20,7 @@ from common.shell.admission import Admission
 from common.shell.answers import Answers, answers_app
 from common.shell.context_queries import Asker, context_queries
 from common.shell.feed import Feed, partitions
+from common.shell.handover import Handover
 from common.shell.lease import LeaseKeeper
 from common.shell.outbox import bus_outbox, quietly
 from common.shell.patience import patiently
@@ -92,15 +93,16 @@ class ContextPart:
         self._context, self._nc, self._errors, self._writer = context, nc, errors, writer
         name = context.name
         self._reader = EventReader(reader, name)
+        handover = Handover(reader, name)
         vault = Vault(keys, context.events)
         names = (*partitions(), RELAY, *([REFERENCE] if context.reference else []))
         owner = f"{socket.gethostname()}-{os.getpid()}"
         table = LeaseTable(writer, name)
         self._leases = LeaseKeeper(table, owner, names, settings.lease_ttl_ms / 1000)
         admission = Admission(name, context.commands, roles)
-        self._worker = Worker(context, admission, writer, vault, self._leases, bus_outbox(nc, name))
+        self._worker = Worker(context, admission, writer, vault, self._leases, bus_outbox(nc, name, handover))
         self._feed = Feed(nc, name, self._worker, self._leases, table, settings.batch)
-        self._relay = Relay(nc, self._reader, name)
+        self._relay = Relay(nc, handover, name)
         self._settings = settings
         self.answers = Answers(QueryDispatcher(context_queries(context, vault.opened)), self._asker)
 

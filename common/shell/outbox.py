@@ -8,7 +8,8 @@ import nats.errors
 from nats.aio.client import Client
 
 from common.bus.frames import frame, header, publish_frames
-from common.recorded import VERSION, VERSION_HEADER, Receipt
+from common.recorded import VERSION, VERSION_HEADER, Receipt, Recorded
+from common.shell.handover import Handover
 from common.shell.telling import Outbox
 from common.subjects import receipt_subject
 
@@ -18,7 +19,7 @@ _receipt_encoder = msgspec.json.Encoder()
 _version = header(VERSION_HEADER, VERSION)
 
 
-def bus_outbox(nc: Client, context: str) -> Outbox:
+def bus_outbox(nc: Client, context: str, handover: Handover) -> Outbox:
     """An outbox on the bus. It never fails: who missed something asks the store (protocol P5)."""
 
     async def answered(receipts: Sequence[Receipt]) -> None:
@@ -32,7 +33,8 @@ def bus_outbox(nc: Client, context: str) -> Outbox:
         ]
         await quietly(publish_frames(nc, frames))
 
-    async def recorded(position: int) -> None:
+    async def recorded(events: Sequence[Recorded]) -> None:
+        handover.put(events)
         await quietly(publish_frames(nc, [_hint]))
 
     _hint = frame(f"hint.{context}", _version, b"")

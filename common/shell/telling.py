@@ -3,11 +3,11 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
-from common.recorded import Receipt
+from common.recorded import Receipt, Recorded
 from common.shell.decision import Draft, Repeat
-from common.store.append import Appended, NewReceipt
+from common.store.append import Appended, NewEvent, NewReceipt
 from common.store.load import distinct
 from common.store.reader import EventReader
 
@@ -25,10 +25,10 @@ class Tally(Struct):
 
 
 class Outbox(Struct, frozen=True):
-    """Where a worker tells what it has written: `answered` gets receipts, `recorded` the last new position."""
+    """Where a worker tells what it has written: receipts to `answered`, new events to `recorded`."""
 
     answered: Callable[[Sequence[Receipt]], Awaitable[None]]
-    recorded: Callable[[int], Awaitable[None]]
+    recorded: Callable[[Sequence[Recorded]], Awaitable[None]]
 
 
 class Telling:
@@ -41,7 +41,7 @@ class Telling:
     async def tell(self, draft: Draft, appended: Appended) -> None:
         self._count(draft)
         if draft.batch.events:
-            await self._outbox.recorded(appended.base + len(draft.batch.events))
+            await self._outbox.recorded(in_record(self._context, draft.batch.events, appended))
         receipts = [pushed(self._context, new, appended) for new in draft.batch.receipts]
         if draft.repeats:
             receipts += await self._answers(draft.repeats)
@@ -63,6 +63,29 @@ class Telling:
         tally.dropped += len(draft.dropped)
         for receipt in draft.batch.receipts:
             setattr(tally, receipt.state, getattr(tally, receipt.state) + 1)
+
+
+def in_record(context: str, events: Sequence[NewEvent], appended: Appended) -> list[Recorded]:
+    """The events as they now stand in the store."""
+    return [
+        Recorded(
+            context=context,
+            incarnation=appended.incarnation,
+            position=position,
+            stream=event.stream,
+            version=event.version,
+            type=event.type,
+            data=Raw(event.data),
+            n=event.n,
+            command_id=event.command_id,
+            principal=event.principal,
+            correlation_id=event.correlation_id,
+            causation_id=event.causation_id,
+            accepted_at=event.accepted_at,
+            recorded_at=appended.recorded_at,
+        )
+        for position, event in enumerate(events, appended.base + 1)
+    ]
 
 
 def pushed(context: str, new: NewReceipt, appended: Appended) -> Receipt:

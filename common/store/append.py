@@ -78,6 +78,7 @@ class Appended(Struct, frozen=True):
 
     base: int
     recorded_at: datetime
+    incarnation: str
 
 
 class LeaseLost(Exception):
@@ -113,7 +114,7 @@ async def append(connection: Any, schema: str, epochs: Mapping[str, int], batch:
         raise CountMismatch(f"meant {meant} rows of {schema}") from None
     if row is None:
         raise LeaseLost(", ".join(sorted(epochs)))
-    return Appended(row[0], row[1])
+    return Appended(*row)
 
 
 def arguments(epochs: Mapping[str, int], batch: Batch) -> tuple[list[Sequence[Any]], list[int]]:
@@ -170,7 +171,8 @@ def build_statement(schema: str, claims: bool, rows: bool, parked: bool) -> str:
         counts.append("set_aside")
     written = ", ".join(f"(SELECT count(*) FROM {count})" for count in counts)
     # Dividing by zero is how a plain statement undoes itself.
-    return f"WITH {', '.join(parts)} SELECT base / (ARRAY[{written}] = $2::bigint[])::int, recorded_at FROM head"
+    base = f"base / (ARRAY[{written}] = $2::bigint[])::int"
+    return f"WITH {', '.join(parts)} SELECT {base}, recorded_at, incarnation FROM head"
 
 
 class Arrays:
@@ -199,7 +201,7 @@ held AS MATERIALIZED (
 ), head AS (
     UPDATE {s}.head SET position = position + $1, recorded_at = greatest(clock_timestamp(), recorded_at)
     WHERE (SELECT count(*) FROM held) = cardinality($3)
-    RETURNING position - $1 AS base, recorded_at
+    RETURNING position - $1 AS base, recorded_at, incarnation
 ), moved AS (
     UPDATE {s}.leases AS lease
     SET done = greatest(lease.done, held.done), beat = beat + 1, attempting = NULL, attempts = 0

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from common.config import Settings
 from common.context import Context
-from common.recorded import COMMAND_ID_HEADER, EXPECTED_VERSION_HEADER, VERSION, VERSION_HEADER, Receipt
+from common.recorded import COMMAND_ID_HEADER, EXPECTED_VERSION_HEADER, VERSION, VERSION_HEADER, Receipt, Recorded
 from common.shell.admission import Admission
 from common.shell.feed import partitions
 from common.shell.lease import LeaseKeeper
@@ -57,6 +57,7 @@ class Desk:
         self.table, self.reader = LeaseTable(pool, self.name), EventReader(pool, self.name)
         self.vault = Vault(pool, context.events)
         self.pushed: list[Receipt] = []
+        self.recorded: list[Recorded] = []
         self._sequences = itertools.count(1)
         self.worker = self.make_worker(leases)
 
@@ -68,8 +69,8 @@ class Desk:
     async def _answered(self, receipts: Sequence[Receipt]) -> None:
         self.pushed += receipts
 
-    async def _recorded(self, position: int) -> None:
-        pass
+    async def _recorded(self, events: Sequence[Recorded]) -> None:
+        self.recorded += events
 
     def message(
         self,

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from common.recorded import Receipt
+from common.recorded import Receipt, Recorded
 from common.shell.admission import Admitted
 from common.shell.feed import partitions
 from common.shell.lease import LeaseKeeper
@@ -174,9 +174,9 @@ async def test_an_append_of_unknown_outcome_is_done_once(desk: Desk) -> None:
     """The answer to a commit is lost, as when the connection dies: the receipts tell that it happened."""
     lost: list[int] = []
 
-    async def answer_is_lost(position: int) -> None:
+    async def answer_is_lost(events: Sequence[Recorded]) -> None:
         if not lost:
-            lost.append(position)
+            lost.append(events[-1].position)
             raise ConnectionResetError
 
     told: list[Receipt] = []

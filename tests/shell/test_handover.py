@@ -1,0 +1,42 @@
+"""The relay may take what the worker has just recorded from its hands: it is what the store would give (P7)."""
+
+import msgspec
+
+from common.shell.handover import MOST, Handover
+from tests.shell.conftest import Desk
+
+
+async def lent(desk: Desk, first: int, last: int) -> None:
+    await desk.settle(*(desk.message(f"b{i}", "LendBook", f"c{i}", reader="ann") for i in range(first, last + 1)))
+
+
+async def test_what_is_handed_over_is_what_the_store_gives(desk: Desk) -> None:
+    await lent(desk, 1, 5)
+    assert desk.recorded == await desk.reader.page(0, 10)
+
+
+async def test_pages_come_from_the_hand_as_far_as_they_follow_and_from_the_store_else(desk: Desk) -> None:
+    await lent(desk, 1, 9)
+    handover = Handover(desk.pool, desk.name)
+    handover.put(desk.recorded[3:6])
+    assert [e.position for e in await handover.page(0, 2)] == [1, 2]
+    assert [e.position for e in await handover.page(3, 2)] == [4, 5]
+    assert [e.position for e in await handover.page(5, 9)] == [6]
+    assert [e.position for e in await handover.page(6, 9)] == [7, 8, 9]
+    assert await handover.page(9, 9) == []
+
+
+async def test_after_a_gap_the_hand_holds_what_is_new_alone(desk: Desk) -> None:
+    await lent(desk, 1, 6)
+    handover = Handover(desk.pool, desk.name)
+    handover.put(desk.recorded[:2])
+    handover.put(desk.recorded[4:])
+    assert [e.position for e in await handover.page(0, 9)] == [1, 2, 3, 4, 5, 6]
+
+
+async def test_the_hand_never_holds_more_than_it_may(desk: Desk) -> None:
+    await lent(desk, 1, 2)
+    handover = Handover(desk.pool, desk.name)
+    for position in range(1, MOST + 10):
+        handover.put([msgspec.structs.replace(desk.recorded[0], position=position)])
+    assert len(handover._waiting) < MOST
