@@ -3,7 +3,11 @@
 It keeps no checkpoint: the stream's last message says where it is. Each message states the sequence after which it must
 come, and within a batch also the message, so the first one that is refused or lost takes all behind it along. A second
 relay, or a publish that a broken connection held back, cannot put anything out of order. After any error the tail is
-read again.
+read again; what of a batch was stored before the refusal stays and counts.
+
+Anybody who may publish anything can put strays into the stream, by a forged reply subject. While they come, a batch is
+a race from the reading of the tail to its last message. So nothing is done in between, a lost race is run again at once
+with a shorter batch.
 
 The sequence alone would not do: of a batch at 5 whose first three were refused because strays had taken 6, 7 and 8, the
 fourth would fit again, and leave a hole. Message ids serve for that chain only. They are new for each attempt, so that
@@ -11,18 +15,16 @@ the server's memory of ids never takes a message for a repeat.
 """
 
 import asyncio
-import base64
 import logging
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import nats.errors
-from msgspec import Struct
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from common.bus.api import ApiError, ask_jetstream
+from common.bus.api import ApiError
 from common.bus.frames import frame, publish_frames
 from common.recorded import (
     INCARNATION_HEADER,
@@ -33,13 +35,16 @@ from common.recorded import (
     recorded_encoder,
 )
 from common.shell.patience import AWAY
+from common.shell.tail import Tail, TailReader
 from common.store.reader import EventReader
 from common.subjects import event_subject
 
 log = logging.getLogger(__name__)
 
 PAGE = 512
-BATCH = 256
+BATCH, SHORTEST_BATCH = 256, 16
+LOST_RACES = 50
+"""How often in a row, without a single message stored, until the relay rests and shows it."""
 POLL_S = 1.0
 """How long to wait for a hint before looking anyway: hints may be lost."""
 ACK_WITHIN_S = 2.0
@@ -47,41 +52,42 @@ SHORTEST_S, LONGEST_S = 0.05, 2.0
 EXPECTED_SEQUENCE = "Nats-Expected-Last-Sequence"
 EXPECTED_ID = "Nats-Expected-Last-Msg-Id"
 MESSAGE_ID = "Nats-Msg-Id"
-NO_MESSAGE = 10037
-
-
-class Tail(Struct, frozen=True):
-    """Where the stream ends: its last sequence, and the event there or, behind strays, before."""
-
-    sequence: int
-    position: int
-    incarnation: str
+WRONG_LAST_ID, WRONG_LAST_SEQUENCE = 10070, 10071
 
 
 class Refused(Exception):
     """The stream did not take a batch as it was, or did not say so in time."""
 
 
+class Overtaken(Refused):
+    """Somebody else's message came between the tail and a batch."""
+
+
 class Stalled(Exception):
     """The store is not the one that the stream was filled from: somebody has to decide (protocol P10)."""
+
+
+EXPECTED = (*AWAY, ApiError, nats.errors.Error, Refused, Stalled)
+"""What may go wrong with servers; anything else is a fault of ours, is shown as well, and tried again as well."""
 
 
 class Relay:
     """The relay of one context. At most one should run, under a lease; if two do, each message goes through once.
 
     To be shown: `position` published, `published` since the start, `last_error` ("" when all is well) and `stalled`,
-    which is "incarnation" while the relay waits for somebody to decide.
+    which is "incarnation" while the relay waits for somebody to decide; `overtaken` counts lost races.
     """
 
     def __init__(self, nc: Client, reader: EventReader, context: str) -> None:
         self._nc, self._reader, self._context = nc, reader, context
-        self._stream = f"EVENTS_{context}"
         self._woken = asyncio.Event()
         self._inbox = nc.new_inbox()
         self._batch = 0
+        self._size = BATCH
+        self._tail = TailReader(nc, f"EVENTS_{context}")
         self._ack: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self.position = 0
-        self.published = 0
+        self.published = self.overtaken = 0
         self.last_error = ""
         self.stalled = ""
 
@@ -92,11 +98,11 @@ class Relay:
         delay = SHORTEST_S
         try:
             while True:
-                before = self.published
+                before = self.position
                 try:
                     await self._go_on()
-                except (*AWAY, ApiError, nats.errors.Error, Refused, Stalled) as error:
-                    delay = SHORTEST_S if self.published > before else min(2 * delay, LONGEST_S)
+                except Exception as error:
+                    delay = SHORTEST_S if self.position > before else min(2 * delay, LONGEST_S)
                     self._note(error)
                     await asyncio.sleep(delay)
         finally:
@@ -107,7 +113,8 @@ class Relay:
     def _note(self, error: Exception) -> None:
         text = f"{type(error).__name__}: {error}"
         if text != self.last_error:
-            log.warning("the relay of %s reads the stream's tail again: %s", self._context, text)
+            trace = None if isinstance(error, EXPECTED) else error
+            log.warning("the relay of %s reads the stream's tail again: %s", self._context, text, exc_info=trace)
         self.last_error = text
         self.stalled = "incarnation" if isinstance(error, Stalled) else ""
 
@@ -122,10 +129,30 @@ class Relay:
             while hinted:
                 self._woken.clear()
                 while page := await self._reader.page(tail.position, PAGE):
-                    for first in range(0, len(page), BATCH):
-                        tail = await self._publish(page[first : first + BATCH], tail)
-                        self.position = tail.position
+                    tail = await self._publish_page(page, tail)
                 hinted = await self._hinted_in_time()
+
+    async def _publish_page(self, page: Sequence[Recorded], tail: Tail) -> Tail:
+        """Publishes what of a page is not in the stream yet, in batches; the tail behind it.
+
+        Raises `Overtaken` only when race after race is lost without any progress, else as `_publish`.
+        """
+        lost = 0
+        while left := [event for event in page if event.position > tail.position][: self._size]:
+            before = tail.position
+            try:
+                tail = await self._publish(left, tail)
+                self._size = min(2 * self._size, BATCH)
+            except Overtaken:
+                self._size = max(self._size // 2, SHORTEST_BATCH)
+                self.overtaken += 1
+                tail = await self.read_tail()
+                lost = 0 if tail.position > before else lost + 1
+                if lost == LOST_RACES or tail.position < before:
+                    raise
+            self.published += max(tail.position - before, 0)
+            self.position = tail.position
+        return tail
 
     async def _check(self, tail: Tail) -> None:
         head = await self._reader.head()
@@ -143,34 +170,23 @@ class Relay:
         return True
 
     async def read_tail(self) -> Tail:
-        """The end of the stream. Walks back over what lacks our header: a forged reply can put such there."""
-        info = await ask_jetstream(self._nc, f"STREAM.INFO.{self._stream}", {})
-        last, first = info["state"]["last_seq"], info["state"]["first_seq"]
-        for sequence in range(last, max(first, 1) - 1, -1):  # A stream that never held anything says 0 to 0.
-            headers = await self._headers(sequence)
-            if headers.get(VERSION_HEADER) == VERSION:
-                return Tail(last, int(headers[POSITION_HEADER]), headers[INCARNATION_HEADER])
-        return Tail(last, 0, "")
-
-    async def _headers(self, sequence: int) -> dict[str, str]:
-        try:
-            answer = await ask_jetstream(self._nc, f"STREAM.MSG.GET.{self._stream}", {"seq": sequence})
-        except ApiError as error:
-            if error.code == NO_MESSAGE:
-                return {}
-            raise
-        return parsed_headers(answer["message"].get("hdrs", ""))
+        """The end of the stream as it is now."""
+        return await self._tail.read()
 
     async def _publish(self, events: Sequence[Recorded], tail: Tail) -> Tail:
-        """Publishes one batch and waits until all of it is stored; the tail behind it. Raises `Refused`, `Stalled`."""
+        """Publishes one batch and waits until all of it is stored; the tail behind it.
+
+        Raises `Overtaken`, `Refused` or `Stalled`. A part from the beginning of the batch may be stored then.
+        """
         for n, event in enumerate(events, 1):
             if event.position != tail.position + n:
                 raise Refused(f"the store gave position {event.position} for {tail.position + n}")
             if tail.position and event.incarnation != tail.incarnation:
                 raise Stalled("the store has become another incarnation")
         await self._publish_chained(events, tail.sequence)
-        self.published += len(events)
-        return Tail(tail.sequence + len(events), events[-1].position, events[-1].incarnation)
+        tail = Tail(tail.sequence + len(events), events[-1].position, events[-1].incarnation)
+        self._tail.moved(tail)
+        return tail
 
     async def _publish_chained(self, events: Sequence[Recorded], after: int) -> None:
         """Only the last message asks for an acknowledgement: none that it follows on can be missing then."""
@@ -187,7 +203,7 @@ class Relay:
         except TimeoutError:
             raise Refused(f"no acknowledgement within {ACK_WITHIN_S:.0f} s after sequence {after}") from None
         if answer.get("seq") != last:
-            raise Refused(str(answer.get("error", answer)))
+            raise refusal(answer.get("error", answer))
 
     def _frame(self, event: Recorded, after: int, *, chained: bool, acked: bool) -> bytes:
         name = f"{self._inbox}.{self._batch}"
@@ -219,7 +235,7 @@ def acknowledgement(message: Msg) -> dict[str, Any]:
     return answer
 
 
-def parsed_headers(encoded: str) -> dict[str, str]:
-    """The headers of a stored message as the API gives them: base64 of `NATS/1.0` and lines `Name: value`."""
-    lines = base64.b64decode(encoded).decode("utf-8", "replace").split("\r\n")[1:]
-    return {name.strip(): value.strip() for name, found, value in (line.partition(":") for line in lines) if found}
+def refusal(error: Any) -> Refused:
+    """What the stream had against a batch."""
+    raced = isinstance(error, dict) and error.get("err_code") in (WRONG_LAST_ID, WRONG_LAST_SEQUENCE)
+    return Overtaken(str(error)) if raced else Refused(str(error))

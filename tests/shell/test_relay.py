@@ -10,8 +10,9 @@ import pytest
 import pytest_asyncio
 from nats.aio.client import Client
 
-from common.recorded import recorded_decoder
-from common.shell.relay import Refused, Relay, Tail
+from common.recorded import INCARNATION_HEADER, POSITION_HEADER, VERSION, VERSION_HEADER, Recorded, recorded_decoder
+from common.shell.relay import Refused, Relay
+from common.shell.tail import Tail
 from tests.bus.server import Server
 from tests.servers import until
 from tests.shell.toys import Added
@@ -156,6 +157,111 @@ async def test_a_stream_with_strays_alone_begins_at_position_1(world: World) -> 
     async with running(relay):
         await until(partial(reached, relay, 2))
     assert await world.streamed() == [0, 1, 2]
+
+
+async def test_events_get_through_while_strays_arrive_all_the_time(world: World) -> None:
+    """Two hundred a second: the tail that was read is stale before a batch is through."""
+    for _ in range(4):
+        await record(world, 500)
+    relay = relay_of(world)
+    async with strays(world, 200) as sent:
+        await until(lambda: sent[0] > 50)
+        async with running(relay):
+            await until(partial(reached, relay, 2000), within=10)
+            assert (relay.published, relay.stalled) == (2000, "")
+    assert relay.overtaken > 0
+    assert [position for position in await world.streamed() if position] == list(range(1, 2001))
+
+
+@asynccontextmanager
+async def strays(world: World, rate: int) -> AsyncIterator[list[int]]:
+    """Strays in the stream, so many a second; yields how many there were so far."""
+    sent = [0]
+
+    async def storm() -> None:
+        while True:
+            await forge_unheard(world.nc, world)
+            sent[0] += 1
+            await asyncio.sleep(1 / rate)
+
+    task = asyncio.create_task(storm())
+    try:
+        yield sent
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_what_was_found_to_be_strays_is_not_asked_for_again(world: World) -> None:
+    await record(world, 5)
+    relay = relay_of(world)
+    async with running(relay):
+        await until(partial(reached, relay, 5))
+    for _ in range(300):
+        await forge_unheard(world.nc, world)
+    await world.nc.flush()
+    asked = []
+    for _ in range(2):
+        await forge(world)
+        before = world.nc.stats["out_msgs"]
+        assert (await relay.read_tail()).position == 5
+        asked.append(world.nc.stats["out_msgs"] - before)
+    assert asked[0] > 300
+    assert asked[1] <= 3
+
+
+async def test_a_stream_made_anew_is_filled_from_the_beginning(world: World) -> None:
+    await record(world, 5)
+    relay = relay_of(world)
+    async with running(relay):
+        await until(partial(reached, relay, 5))
+        await world.nc.jetstream().delete_stream(world.stream)
+        await world.make_stream()
+        for _ in range(7):
+            await forge(world)
+        await record(world, 1)
+        await until(partial(reached, relay, 6))
+    assert [position for position in await world.streamed() if position] == list(range(1, 7))
+
+
+@pytest.mark.parametrize("position", ["", "no number", "-1"])
+async def test_a_message_with_our_version_and_no_position_is_a_stray(world: World, position: str) -> None:
+    await record(world, 2)
+    headers = {VERSION_HEADER: VERSION, INCARNATION_HEADER: "any"} | ({POSITION_HEADER: position} if position else {})
+    await world.nc.jetstream().publish(f"event.{world.name}.Added.jar-0", b"{}", headers=headers)
+    relay = relay_of(world)
+    async with running(relay):
+        await until(partial(reached, relay, 2))
+    assert relay.published == 2
+
+
+async def test_a_fault_of_the_code_is_shown_and_does_not_end_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def faulty(after: int, limit: int) -> list[Recorded]:
+        raise ZeroDivisionError("a fault of the code")
+
+    await record(world, 2)
+    relay = relay_of(world)
+    with monkeypatch.context() as broken:
+        broken.setattr(world.reader, "page", faulty)
+        task = asyncio.create_task(relay.run())
+        await until(lambda: "a fault of the code" in relay.last_error)
+    await until(partial(reached, relay, 2), within=5)
+    assert relay.last_error == ""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_relay_that_is_cancelled_while_it_reads_the_tail_ends(world: World) -> None:
+    for _ in range(2000):
+        await forge_unheard(world.nc, world)
+    await world.nc.flush()
+    for turns in range(0, 120, 2):
+        task = asyncio.create_task(relay_of(world).run())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        _, pending = await asyncio.wait([task], timeout=5)
+        assert not pending, f"it went on, cancelled after {turns} turns of the event loop"
 
 
 async def test_a_restored_store_stalls_it_and_is_shown(world: World) -> None:
