@@ -60,7 +60,7 @@ def body_type(command: type[Command]) -> Any:
         )
         for f in fields
     ]
-    return msgspec.defstruct(command.__name__, specs, frozen=True, forbid_unknown_fields=True)
+    return msgspec.defstruct(command.__name__, specs, frozen=True, forbid_unknown_fields=True, gc=False)
 
 
 def strictly(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> Any:

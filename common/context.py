@@ -10,7 +10,7 @@ from common.messages import Command, Event
 from common.readmodel import ReadModel
 
 
-class Known(Struct, frozen=True):
+class Known(Struct, frozen=True, gc=False):
     """What rules may not fetch for themselves: when and by whom it was asked, and the reference data they named."""
 
     at: datetime
@@ -19,7 +19,7 @@ class Known(Struct, frozen=True):
     reference: Mapping[str, Any] = {}
 
 
-class Claim(Struct, frozen=True, order=True):
+class Claim(Struct, frozen=True, order=True, gc=False):
     """A value that one stream at most may hold, such as an e-mail. Values are compared case-folded."""
 
     kind: str

@@ -24,7 +24,7 @@ INCARNATION_HEADER = "Daybook-Incarnation"
 State = Literal["undecided", "accepted", "rejected", "parked"]
 
 
-class Recorded(Struct, frozen=True, kw_only=True):
+class Recorded(Struct, frozen=True, kw_only=True, gc=False):
     """An event and its place in the record; also its form on the bus. Position is contiguous within the context."""
 
     context: str
@@ -48,7 +48,7 @@ class Recorded(Struct, frozen=True, kw_only=True):
         return derived_id(self.principal, self.context, self.command_id, str(self.n))
 
 
-class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The lasting answer to a command. `version` and `position` are those of its last event or of what it found."""
 
     context: str

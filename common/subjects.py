@@ -9,7 +9,7 @@ PARTITIONS = 16
 STRAY = "stray"
 
 
-class CommandSubject(Struct, frozen=True):
+class CommandSubject(Struct, frozen=True, gc=False):
     """Who asks which context to do what to which key; `partition` as the server has assigned it, or `stray`."""
 
     partition: str

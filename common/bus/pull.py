@@ -39,7 +39,7 @@ RETRY_S = 0.1
 QUESTION_S = 2.0
 
 
-class Pulled(Struct, frozen=True):
+class Pulled(Struct, frozen=True, gc=False):
     """A stored message. `at` is when the stream stored it; `pending` is how many more the consumer knew of then."""
 
     subject: str

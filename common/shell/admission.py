@@ -39,7 +39,7 @@ class Stored(Protocol):
     def at(self) -> datetime: ...
 
 
-class Admitted(Struct, frozen=True):
+class Admitted(Struct, frozen=True, gc=False):
     """A command with all that surrounds it. Exactly one of `command` and `refusal` is there."""
 
     lease: str
@@ -59,7 +59,7 @@ class Admitted(Struct, frozen=True):
     refusal: Rejected | None
 
 
-class Dropped(Struct, frozen=True):
+class Dropped(Struct, frozen=True, gc=False):
     """A message that cannot be answered: not of our making, or without an id that a receipt could be kept under."""
 
     lease: str

@@ -21,7 +21,7 @@ from common.store.load import CommandName, Loaded, StreamState
 log = logging.getLogger(__name__)
 
 
-class Repeat(Struct, frozen=True):
+class Repeat(Struct, frozen=True, gc=False):
     """A command whose id has an answer already; `same` tells whether it is the same command."""
 
     command: Admitted
@@ -41,7 +41,7 @@ class Draft(Struct):
     keyless: dict[str, str]
 
 
-class Verdict(Struct, frozen=True):
+class Verdict(Struct, frozen=True, gc=False):
     """One command's outcome, encoded: nothing that is done with it later can fail because of it."""
 
     state: State

@@ -11,7 +11,7 @@ from common.context import Claim
 from common.recorded import State
 
 
-class NewEvent(Struct, frozen=True):
+class NewEvent(Struct, frozen=True, gc=False):
     """An event about to be recorded; `n` counts within its command."""
 
     stream: str
@@ -26,7 +26,7 @@ class NewEvent(Struct, frozen=True):
     accepted_at: datetime
 
 
-class NewReceipt(Struct, frozen=True):
+class NewReceipt(Struct, frozen=True, gc=False):
     """The answer to one command. `offset` counts the batch's events up to and with its own last one."""
 
     principal: str
@@ -45,7 +45,7 @@ class NewReceipt(Struct, frozen=True):
     accepted_at: datetime
 
 
-class NewParked(Struct, frozen=True):
+class NewParked(Struct, frozen=True, gc=False):
     """A command set aside, as it came; `body` is sealed when it holds personal data of `person`."""
 
     key: str

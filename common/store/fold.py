@@ -16,7 +16,7 @@ from common.store.reader import EventReader
 PAGE = 512
 
 
-class Happened(Struct, frozen=True):
+class Happened(Struct, frozen=True, gc=False):
     """A recorded event, decoded once for all models. `sequence` is its place in EVENTS, 0 when it came from the store.
 
     `event` is None when nobody follows its type.

@@ -28,7 +28,7 @@ class Wanted(Struct):
     references: list[str]
 
 
-class StreamState(Struct, frozen=True):
+class StreamState(Struct, frozen=True, gc=False):
     """A stream's state and version. `weight` is the bytes of JSON that it was made from, as a measure of its size.
 
     `broken` tells why the state cannot be had: an event or a row that the context's code does not understand.

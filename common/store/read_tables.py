@@ -22,7 +22,7 @@ SQL_TYPES: dict[type[inspect.Type], str] = {
 }
 
 
-class Kept(Struct):
+class Kept(Struct, gc=False):
     """A row with the position per context that it reflects, and the stream version of the last event applied to it.
 
     Only a model that follows a single context has a version: of several, the last one would depend on chance.

@@ -9,7 +9,7 @@ from common.messages import Command, Currency, Id, Instant, Money, Text
 Quantity = Annotated[int, Meta(ge=0, le=1_000_000, description="pieces, or what the product is measured in")]
 
 
-class Address(Struct, frozen=True, forbid_unknown_fields=True):
+class Address(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Where to and to whom: personal data, sealed before it is stored."""
 
     name: Text
@@ -19,7 +19,7 @@ class Address(Struct, frozen=True, forbid_unknown_fields=True):
     country: Annotated[str, Meta(pattern=r"^[A-Z]{2}$(?!\n)", description="ISO 3166-1 alpha-2 code")]
 
 
-class RequestedLine(Struct, frozen=True, forbid_unknown_fields=True):
+class RequestedLine(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """So much of a product. The price list decides what it costs; only a trusted channel states `amount`.
 
     `unit_price` is the price that the shopper saw; if the list says another, the order is refused with the present one.

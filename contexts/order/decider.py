@@ -31,7 +31,7 @@ class Stage(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Order(Struct, frozen=True):
+class Order(Struct, frozen=True, gc=False):
     """An order as its events left it. Before the first one it is new."""
 
     stage: Stage = Stage.NEW

@@ -12,7 +12,7 @@ from common.messages import Event
 from common.personal import Personal
 
 
-class OrderLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class OrderLine(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A line as it was sold. `amount` is for the whole line, in minor units: real amounts do not divide by quantity.
 
     `unit_price` is there where one is known: always when the price list decided the amount.

@@ -15,7 +15,7 @@ UNKNOWN = "unknown"
 """The department of a product that is in no list."""
 
 
-class ListedPrice(Struct, frozen=True, kw_only=True):
+class ListedPrice(Struct, frozen=True, kw_only=True, gc=False):
     """A product on the list. `price` is in minor units of `currency`."""
 
     sku: str

@@ -9,7 +9,7 @@ from msgspec import Struct
 from common.messages import Event
 
 
-class Product(Struct, frozen=True, kw_only=True):
+class Product(Struct, frozen=True, kw_only=True, gc=False):
     """A product as it stands. `price` is in minor units of `currency`."""
 
     product_id: str
