@@ -10,7 +10,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from common.readmodel import ReadModel
-from common.shell.patience import patiently
+from common.shell.patience import AWAY, is_command_fault
 from common.shell.rolling import Rolling
 from common.store.fold import Happened, fold, touched
 from common.store.read_schema import load_checkpoints
@@ -18,6 +18,8 @@ from common.store.read_tables import Checkpoint, Table
 from common.store.reader import Head
 
 log = logging.getLogger(__name__)
+
+NOWHERE = Checkpoint(0, "", 0, 0)
 
 
 class ModelBeat(Struct, frozen=True):
@@ -35,7 +37,7 @@ class ModelBeat(Struct, frozen=True):
 
 
 class Follower:
-    """Keeps one model's table. `detached` says for good why it has stopped, `trouble` what it is waiting out now.
+    """Keeps one model's table. `detached` says for good why it has stopped, `trouble` by context what is wrong now.
 
     `written` counts batches, `lost` those that somebody else had written first; `behind` names the contexts in which it
     is catching up.
@@ -45,26 +47,35 @@ class Follower:
         self.model, self._pool, self._schema = model, pool, schema
         self._table = Table(model, schema)
         self._lock = asyncio.Lock()  # The contexts of a model share its rows.
-        self._known = False
         self._latency = {context: Rolling() for context in model.follows}
         self.checkpoints: dict[str, Checkpoint] = {}
+        self._known = False
         self.detached = ""
-        self.trouble = ""
+        self.trouble: dict[str, str] = {}
         self.behind = set(model.follows)
         self.written = self.lost = 0
 
-    async def start(self) -> None:
-        """Loads the checkpoints, waiting for the database as long as it takes."""
-        async with self._lock:
-            await self._guarded(self._load_checkpoints)
+    def at(self, context: str) -> int:
+        """The position that it has reached, as far as is known."""
+        return self.checkpoints.get(context, NOWHERE).position
+
+    def well(self, context: str, position: int) -> bool:
+        """Whether it is in no trouble and has reached a position."""
+        return self._known and context not in self.trouble and self.at(context) >= position
 
     async def take(self, context: str, events: Sequence[Happened]) -> None:
         """Brings the table up to the last of the events, as far as they follow on its checkpoint without a gap.
 
-        Does not return while the database is away. Never raises: a model that cannot go on is detached.
+        Never raises: when the database does not do it, the model is in trouble, and taking again may mend that; a model
+        that cannot go on is detached.
         """
         async with self._lock:
-            await self._guarded(lambda: self._advance(context, events))
+            try:
+                await self._advance(context, events)
+            except Exception as error:
+                self._note(context, error)
+            else:
+                self.trouble.pop(context, None)
 
     def check(self, context: str, checkpoint: Checkpoint, head: Head) -> None:
         """Detaches the model when the store is not the one it has followed so far (protocol P10).
@@ -78,11 +89,10 @@ class Follower:
 
     def beats(self) -> list[ModelBeat]:
         """How it is, for each context."""
-        unknown = Checkpoint(0, "", 0, 0)
-        return [self._beat(context, self.checkpoints.get(context, unknown)) for context in self.model.follows]
+        return [self._beat(context, self.checkpoints.get(context, NOWHERE)) for context in self.model.follows]
 
     def _beat(self, context: str, checkpoint: Checkpoint) -> ModelBeat:
-        error = self.detached or self.trouble
+        error = self.detached or self.trouble.get(context, "")
         n, (p50, p99) = self._latency[context].quantiles(0.5, 0.99)
         state: Literal["live", "catching-up", "red"] = (
             "red" if error else "catching-up" if context in self.behind else "live"
@@ -91,17 +101,16 @@ class Follower:
             self.model.name, context, checkpoint.position, checkpoint.incarnation, state, error, p50, p99, n
         )
 
-    async def _guarded(self, work: Any) -> None:
-        def troubled(error: str) -> None:
-            self.trouble = error
-            if error:  # The statement may or may not have been done: the checkpoint will tell.
-                self._known = False
-
-        try:
-            await patiently(work, troubled)
-        except Exception as error:
-            log.exception("the model %s is detached", self.model.name)
-            self._detach(f"{type(error).__name__}: {error}")
+    def _note(self, context: str, error: Exception) -> None:
+        text = f"{type(error).__name__}: {error}"
+        if not isinstance(error, AWAY) or is_command_fault(error):
+            log.error("the model %s is detached", self.model.name, exc_info=error)
+            self._detach(text)
+            return
+        if self.trouble.get(context) != text:  # Said once, not at each of many tries.
+            log.warning("the model %s cannot be written: %s", self.model.name, text)
+        self.trouble[context] = text
+        self._known = False  # The statement may or may not have been done: the checkpoint will tell.
 
     def _detach(self, reason: str) -> None:
         if not self.detached:

@@ -31,7 +31,6 @@ class Shelf:
         """Projects events of streams, in order."""
         (context,) = model.follows
         follower = Follower(self.pool, model, SCHEMA)
-        await follower.start()
         await follower.take(context, [self._happened(context, stream, event) for stream, event in events])
         assert follower.detached == ""
 

@@ -19,9 +19,12 @@ from common.messages import Event
 from common.readmodel import Key
 from common.shell.follower import Follower, ModelBeat
 from common.shell.projection import Projection
+from common.shell.relay import Relay
 from common.store.fold import Happened, decoded, fold, touched
+from common.store.pool import open_pool
 from common.store.read_schema import TableDiffers, create_tables
 from common.store.read_tables import Kept, Table
+from common.store.reader import EventReader
 from tests.servers import until
 from tests.shell.toys import Added, Emptied, Jar, colours, jars, recorded
 from tests.shell.worlds import World
@@ -106,6 +109,34 @@ async def test_a_stream_made_anew_is_met_through_the_store(world: World) -> None
         assert await world.differences(model) == []
 
 
+async def test_a_stream_made_anew_while_it_is_read_is_met_through_the_store(world: World) -> None:
+    models = jars(world.name), colours(world.name)
+    await world.tables(*models)
+    await world.record(*drops(30))
+    relay = Relay(world.nc, world.reader, world.name)
+    async with relaying(relay), running(world.projection(*models)):
+        for model in models:
+            await until(partial(world.reached, model, 30))
+        await world.nc.jetstream().delete_stream(world.stream)
+        await world.make_stream()
+        for position in (45, 60):
+            await world.record(*drops(15))
+            for model in models:
+                await until(partial(world.reached, model, position), within=15)
+        assert (await relay.read_tail()).position == 60
+        assert await world.differences(*models) == []
+
+
+@asynccontextmanager
+async def relaying(relay: Relay) -> AsyncIterator[None]:
+    task = asyncio.create_task(relay.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_what_a_forged_reply_put_into_the_stream_is_dropped(world: World) -> None:
     model = jars(world.name)
     await world.tables(model)
@@ -187,6 +218,72 @@ async def drop_connections(world: World) -> None:
     owner: Any = await asyncpg.connect(world.settings.read_dsn)
     await owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'daybook%'")
     await owner.close()
+
+
+async def test_a_model_whose_table_must_not_be_written_stands_alone_and_catches_up_when_it_may(world: World) -> None:
+    good, bad = colours(world.name), jars(world.name)
+    await world.tables(good, bad)
+    await owner_of_reads_says(world, "REVOKE ALL ON {s}.jars FROM daybook_writer")
+    await world.record(*drops(600))
+    async with running(world.projection(good, bad, batch=50)) as projection:
+        for start in range(0, 600, 100):
+            await world.publish(*await world.reader.page(start, 100))
+            await until(partial(world.reached, good, start + 100), within=5)
+        (beat,) = projection.followers["jars"].beats()
+        assert (beat.state, beat.position) == ("red", 0)
+        assert "permission denied" in beat.error
+        await until(lambda: [each.state for each in projection.followers["colours"].beats()] == ["live"])
+        await owner_of_reads_says(world, "GRANT SELECT, INSERT, UPDATE, DELETE ON {s}.jars TO daybook_writer")
+        await until(partial(world.reached, bad, 600), within=10)
+        await until(lambda: [each.state for each in projection.followers["jars"].beats()] == ["live"])
+    assert await world.differences(good, bad) == []
+
+
+async def test_a_model_whose_table_is_locked_holds_nobody_else_back(world: World) -> None:
+    good, bad = colours(world.name), jars(world.name)
+    await world.tables(good, bad)
+    await world.record(*drops(300))
+    locking: Any = await asyncpg.connect(world.settings.read_dsn)
+    async with running(world.projection(good, bad, batch=50)) as projection:
+        async with locking.transaction():
+            await locking.execute(f"LOCK TABLE {world.schema}.jars")
+            for start in range(0, 300, 100):
+                await world.publish(*await world.reader.page(start, 100))
+                await until(partial(world.reached, good, start + 100), within=5)
+            (beat,) = projection.followers["jars"].beats()
+            assert (beat.state, beat.position) == ("catching-up", 0)
+        await until(partial(world.reached, bad, 300), within=10)
+    await locking.close()
+    assert await world.differences(good, bad) == []
+
+
+async def test_a_read_database_that_was_away_needs_no_write_database_to_go_on(world: World) -> None:
+    """What the stream holds is not lost to models that could not take it in for a while."""
+    models = colours(world.name), jars(world.name)
+    await world.tables(*models)
+    await world.record(*drops(300))
+    events = await world.reader.page(0, 300)
+    closed = await open_pool(world.settings.write_dsn(world.name), "reader")
+    await closed.close()
+    readers = {world.name: EventReader(closed, world.name)}
+    projection = Projection(world.nc, world.reads, models, readers, schema=world.schema, batch=50)
+    async with running(projection):
+        await world.publish(*events[:100])
+        for model in models:
+            await until(partial(world.reached, model, 100))
+        await owner_of_reads_says(world, "REVOKE ALL ON {s}.jars, {s}.colours FROM daybook_writer")
+        await world.publish(*events[100:])
+        await until(lambda: all(each.trouble for each in projection.followers.values()))
+        await owner_of_reads_says(world, "GRANT ALL ON {s}.jars, {s}.colours TO daybook_writer")
+        for model in models:
+            await until(partial(world.reached, model, 300), within=10)
+    assert await world.differences(*models) == []
+
+
+async def owner_of_reads_says(world: World, statement: str) -> None:
+    connection: Any = await asyncpg.connect(world.settings.read_dsn)
+    await connection.execute(statement.format(s=world.schema))
+    await connection.close()
 
 
 async def test_a_model_that_crashes_stops_alone(world: World) -> None:
@@ -312,7 +409,6 @@ async def test_any_split_repetition_and_interleaving_gives_the_same_rows(
     for context, events in happened.items():
         fold(table, context, touched(model, context, events), expected)
     follower = Follower(world.reads, model, world.schema)
-    await follower.start()
     for first, start, size in deliveries:
         context = "left" if first else "right"
         await follower.take(context, happened[context][start : start + size])
