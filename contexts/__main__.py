@@ -1,13 +1,11 @@
 """`python -m contexts [names]`: runs the named contexts in this process, or all there are, until SIGTERM."""
 
 import asyncio
-import logging
 import signal
 import sys
 from contextlib import suppress
 
-import uvloop
-
+from common import runtime
 from common.config import ConfigError, Settings
 from common.discovery import DiscoveryError, contexts
 from common.principals import load_principals
@@ -15,9 +13,8 @@ from common.shell.context_process import run_contexts
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        uvloop.run(run(sys.argv[1:]))
+        runtime.run(run(sys.argv[1:]))
     except (ConfigError, DiscoveryError) as error:
         sys.exit(f"contexts: {error}")
 

@@ -6,6 +6,7 @@ import sys
 import uvicorn
 from litestar import Litestar
 
+from common import runtime
 from common.config import ConfigError, Settings
 from gateway.app import build
 
@@ -33,7 +34,7 @@ def config(app: Litestar, settings: Settings) -> uvicorn.Config:
 
 
 def main() -> int:
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
+    runtime.prepare()
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
         settings = Settings.from_env()

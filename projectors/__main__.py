@@ -12,8 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from types import ModuleType
 from typing import Any
 
-import uvloop
-
+from common import runtime
 from common.bus.connect import connect
 from common.config import ConfigError, Settings
 from common.discovery import DiscoveryError, read_models
@@ -34,9 +33,8 @@ POSITION_HEADER = "Daybook-Position"
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        uvloop.run(run(sys.argv[1:]))
+        runtime.run(run(sys.argv[1:]))
     except (ConfigError, DiscoveryError, TableDiffers) as error:
         sys.exit(f"projectors: {error}")
 

@@ -9,7 +9,7 @@ from nats.aio.client import Client
 
 from common.bus.api import ApiError, ask_jetstream
 from common.bus.pull import Puller
-from common.shell.admission import Stored
+from common.shell.admission import Admitted, Dropped, Stored
 from common.shell.lease import LeaseKeeper
 from common.shell.patience import patiently
 from common.shell.worker import Worker
@@ -75,13 +75,25 @@ class Feed:
             self._leases.unclean, self._careful = False, self._batch
         puller = Puller(self._nc, STREAM, filters(self._context, held), min(self.done.values()) + 1, batch=self._batch)
         try:
-            while True:
-                messages = await puller.take(self._batch, timeout=1.0)
-                if self._leases.generation != generation or self._remade:
-                    return  # What was taken belongs to whoever holds the leases now; it is delivered again.
-                await self._settle(messages)
+            await self._feed(puller, generation)
         finally:
             await puller.close()
+
+    async def _feed(self, puller: Puller, generation: int) -> None:
+        """Settles batch after batch. While one is being written, the next one is already read."""
+        settling: asyncio.Task[None] | None = None
+        try:
+            while True:
+                batch = self._fresh(await puller.take(self._batch, timeout=1.0))
+                if settling:
+                    await settling
+                if self._leases.generation != generation or self._remade:
+                    return  # What was taken belongs to whoever holds the leases now; it is delivered again.
+                settling = asyncio.create_task(self._settle(batch)) if batch else None
+        finally:
+            if settling:
+                settling.cancel()
+                await asyncio.gather(settling, return_exceptions=True)
 
     async def _places(self, held: Sequence[str]) -> dict[str, int]:
         """Where to go on. A stream made anew counts from 1 again, so the places in the one before it mean nothing."""
@@ -108,19 +120,21 @@ class Feed:
             log.warning("the command stream cannot be asked: %s", error or type(error).__name__)
             return ""
 
-    async def _settle(self, messages: Sequence[Stored]) -> None:
-        placed = [(partition_of(message.subject), message) for message in messages]
-        fresh = [(name, m) for name, m in placed if m.sequence > self.done.get(name, m.sequence)]
-        careful, rest = fresh[: self._careful], fresh[self._careful :]
-        for _, message in careful:
+    def _fresh(self, messages: Sequence[Stored]) -> list[Admitted | Dropped]:
+        """The commands among the messages that are not settled yet; a consumer over many partitions repeats some."""
+        placed = ((partition_of(message.subject), message) for message in messages)
+        return self._worker.admit([m for name, m in placed if m.sequence > self.done.get(name, m.sequence)])
+
+    async def _settle(self, batch: Sequence[Admitted | Dropped]) -> None:
+        careful, rest = batch[: self._careful], batch[self._careful :]
+        for message in careful:
             await self._worker.settle_carefully(message)
             self._careful -= 1
         if rest:
-            await self._worker.settle([message for _, message in rest])
-        for name, message in fresh:
-            self.done[name] = message.sequence
-        if messages:
-            self._through = messages[-1].sequence
+            await self._worker.settle(rest)
+        for message in batch:
+            self.done[message.lease] = message.sequence
+        self._through = batch[-1].sequence
 
     async def purge(self) -> None:
         """Until cancelled: removes settled commands, so that the stream holds the undecided ones (protocol P9)."""

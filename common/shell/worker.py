@@ -65,16 +65,19 @@ class Worker:
         if error:
             self.forget()
 
-    async def settle(self, messages: Sequence[Stored]) -> None:
+    def admit(self, messages: Sequence[Stored]) -> list[Admitted | Dropped]:
+        """Reads messages as commands. It needs nothing but time, and may be done while another batch is settled."""
+        return [self._admission.admit(message) for message in messages]
+
+    async def settle(self, batch: Sequence[Admitted | Dropped]) -> None:
         """Settles a batch, however long the database is away.
 
         Raises `LeaseLost` when another holds a lease by now: then this call has written nothing more.
         """
-        await self._settle([self._admission.admit(message) for message in messages], NOBODY)
+        await self._settle(batch, NOBODY)
 
-    async def settle_carefully(self, message: Stored) -> None:
+    async def settle_carefully(self, admitted: Admitted | Dropped) -> None:
         """Settles a command that may have killed the process before: past two attempts it is parked undecided."""
-        admitted = self._admission.admit(message)
         epoch = self._epochs([admitted])[admitted.lease]
         attempts = await patiently(
             lambda: self._lease_table.attempt(admitted.lease, epoch, admitted.sequence), self._troubled

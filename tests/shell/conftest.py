@@ -94,7 +94,7 @@ class Desk:
     async def settle(self, *messages: Message) -> dict[str, Receipt]:
         """The receipts that were pushed, by command id."""
         before = len(self.pushed)
-        await self.worker.settle(messages)
+        await self.worker.settle(self.worker.admit(messages))
         return {receipt.command_id: receipt for receipt in self.pushed[before:]}
 
     async def events(self) -> list[tuple[str, int, str]]:

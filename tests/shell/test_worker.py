@@ -147,7 +147,7 @@ async def test_only_reactions_send_what_has_no_public_route(desk: Desk) -> None:
 async def test_states_that_another_writer_has_changed_are_loaded_again(desk: Desk) -> None:
     await desk.settle(desk.message("b1", "LendBook", "c1", reader="ann"))
     other = Worker(desk.context, desk.worker._admission, desk.pool, desk.vault, desk.leases, quiet())
-    await other.settle([desk.message("b1", "ReturnBook", "c2")])
+    await other.settle(other.admit([desk.message("b1", "ReturnBook", "c2")]))
     pushed = await desk.settle(desk.message("b1", "ReturnBook", "c3"), desk.message("b1", "LendBook", "c4", reader="x"))
     assert [pushed["c3"].events, pushed["c4"].version] == [0, 3]
 
@@ -166,7 +166,8 @@ async def test_a_lost_lease_means_no_events_no_receipts_and_no_push(desk: Desk) 
     with pytest.raises(LeaseLost):
         await desk.settle(desk.message("b1", "LendBook", "c1", reader="ann"))
     assert (desk.pushed, await desk.count("receipts"), await desk.count("events")) == ([], 0, 0)
-    await desk.make_worker(successor).settle([desk.message("b1", "LendBook", "c1", reader="ann")])
+    second = desk.make_worker(successor)
+    await second.settle(second.admit([desk.message("b1", "LendBook", "c1", reader="ann")]))
     assert await desk.count("receipts") == 1
 
 
@@ -187,7 +188,7 @@ async def test_an_append_of_unknown_outcome_is_done_once(desk: Desk) -> None:
     worker = Worker(
         desk.context, desk.worker._admission, desk.pool, desk.vault, desk.leases, Outbox(answered, answer_is_lost)
     )
-    await worker.settle([desk.message(f"b{i}", "LendBook", f"c{i}", reader="ann") for i in range(5)])
+    await worker.settle(worker.admit([desk.message(f"b{i}", "LendBook", f"c{i}", reader="ann") for i in range(5)]))
     assert lost == [5]
     assert [receipt.position for receipt in told] == [1, 2, 3, 4, 5]
     assert (await desk.count("events"), await desk.count("receipts")) == (5, 5)
@@ -204,7 +205,7 @@ async def test_connections_that_are_cut_again_and_again_change_nothing(desk: Des
 
     batches = [[desk.message(f"b{i}-{n}", "LendBook", f"c{i}-{n}", reader="ann") for n in range(10)] for i in range(30)]
     for i, batch in enumerate(batches):
-        await asyncio.gather(desk.worker.settle(batch), cut(5 if i % 3 == 0 else 0))
+        await asyncio.gather(desk.settle(*batch), cut(5 if i % 3 == 0 else 0))
     assert await desk.count("events") == await desk.count("receipts") == 300
 
 
@@ -212,8 +213,9 @@ async def test_a_command_that_has_killed_the_process_twice_is_parked(desk: Desk)
     deadly = desk.message("b1", "LendBook", "deadly", reader="ann")
     for _ in range(2):  # The mark is made, and the process dies before it can settle.
         await desk.table.attempt("0", desk.leases.held["0"].epoch, deadly.sequence)
-    await desk.worker.settle_carefully(deadly)
-    await desk.worker.settle_carefully(desk.message("b2", "LendBook", "fine", reader="ann"))
+    await desk.worker.settle_carefully(*desk.worker.admit([deadly]))
+    fine = desk.message("b2", "LendBook", "fine", reader="ann")
+    await desk.worker.settle_carefully(*desk.worker.admit([fine]))
     receipts = await desk.reader.receipts("alice", ["deadly", "fine"])
     assert [receipts["deadly"].state, receipts["fine"].state] == ["parked", "accepted"]
     assert "died 2 times" in receipts["deadly"].message
@@ -253,9 +255,9 @@ async def test_two_workers_that_race_for_a_claim_park_nobody(desk: Desk) -> None
     for i in range(40):
         mine = desk.message(f"m{i}", "LendBook", f"m{i}", reader="ann", desk="one")
         theirs = desk.message(f"t{i}", "LendBook", f"t{i}", reader="ann", desk="one")
-        await asyncio.gather(desk.worker.settle([mine]), second.settle([theirs]))
+        await asyncio.gather(desk.settle(mine), second.settle(second.admit([theirs])))
         back = [desk.message(f"{who}{i}", "ReturnBook", f"{who}r{i}") for who in "mt"]
-        await asyncio.gather(desk.worker.settle(back[:1]), second.settle(back[1:]))
+        await asyncio.gather(desk.settle(back[0]), second.settle(second.admit(back[1:])))
     assert await desk.count("parked") == 0
     assert await desk.count("events") >= 80
     assert await desk.count("claims") == 0
@@ -267,7 +269,8 @@ async def test_states_of_an_epoch_before_are_not_decided_on(desk: Desk) -> None:
     successor = LeaseKeeper(desk.table, "second", partitions(), 60)
     taken = await desk.table.take("second", await desk.table.all())
     successor.held = {lease.name: lease for lease in taken}
-    await desk.make_worker(successor).settle([desk.message("b1", "LendBook", "c3", reader="ben")])
+    second = desk.make_worker(successor)
+    await second.settle(second.admit([desk.message("b1", "LendBook", "c3", reader="ben")]))
     await desk.table.release(successor.epochs(list(successor.held)))
     await desk.leases.keep()
     pushed = await desk.settle(desk.message("b1", "ReturnBook", "c4"))
