@@ -85,7 +85,8 @@ class Beats:
 
 
 class ModelLag(Struct):
-    """How far one read model is behind one context. `ms` is the age of the oldest event that it does not show, or 0."""
+    """How far one read model is behind one context. `ms` is the age of the oldest event that it does not show, or 0;
+    "unknown" also when the clock of the context's database has gone back."""
 
     model: str
     context: str
@@ -151,7 +152,7 @@ class Lag:
                     projected=each.said["position"],
                     head=head.position if head else UNKNOWN,
                     events=lag.events if lag else UNKNOWN,
-                    ms=round(lag.ms, 1) if lag else UNKNOWN,
+                    ms=UNKNOWN if lag is None or lag.ms is None else round(lag.ms, 1),
                     p50_ms=each.said.get("p50_ms"),
                     p99_ms=each.said.get("p99_ms"),
                     n=each.said.get("n", 0),

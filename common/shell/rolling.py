@@ -18,6 +18,9 @@ class Rolling:
         self._slots: deque[tuple[int, Counter[int]]] = deque(maxlen=SLOTS)
 
     def add(self, ms: float, times: int = 1) -> None:
+        """Counts a duration. One that is negative was measured by two clocks that differ: nobody knows it."""
+        if ms < 0:
+            return
         slot = int(time.monotonic() / SLOT_S)
         if not self._slots or self._slots[-1][0] != slot:
             self._slots.append((slot, Counter()))

@@ -19,10 +19,13 @@ class Head(Struct, frozen=True):
 
 
 class Lag(Struct, frozen=True):
-    """How far a reader is behind: events, and milliseconds since the oldest of them was recorded (0 when none)."""
+    """How far a reader is behind: events, and milliseconds since the oldest of them was recorded (0 when none).
+
+    `ms` is None when nobody knows: the database's clock has gone back behind what it has recorded.
+    """
 
     events: int
-    ms: float
+    ms: float | None
 
 
 EVENT_COLUMNS = (
@@ -75,9 +78,10 @@ class EventReader:
     async def lag(self, positions: Sequence[int]) -> list[Lag]:
         """The lag behind each position, by this database's clock alone (protocol P11)."""
         rows = await self._pool.fetch(
-            f"""SELECT greatest(head.position - seen.position, 0),
-                coalesce(extract(epoch FROM clock_timestamp() - next.recorded_at) * 1000, 0)::float8
-            FROM {self._schema}.head, unnest($1::bigint[]) WITH ORDINALITY AS seen(position, ord)
+            f"""SELECT greatest(head.position - seen.position, 0), CASE WHEN head.position <= seen.position THEN 0
+                WHEN next.recorded_at < now THEN (extract(epoch FROM now - next.recorded_at) * 1000)::float8 END
+            FROM {self._schema}.head, clock_timestamp() AS now,
+                unnest($1::bigint[]) WITH ORDINALITY AS seen(position, ord)
             LEFT JOIN {self._schema}.events AS next ON next.position = seen.position + 1 ORDER BY ord""",
             list(positions),
         )

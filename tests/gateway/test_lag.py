@@ -35,16 +35,19 @@ async def test_a_head_that_nobody_tells_is_unknown_and_never_0(doors: Doors) -> 
     assert (line["projected"], line["state"], line["p50_ms"], line["p99_ms"]) == (7, "live", 12.0, 40.0)
 
 
-async def test_the_lag_is_what_the_context_says_of_the_projected_position(doors: Doors) -> None:
+@pytest.mark.parametrize(("said", "shown"), [(31.25, 31.2), (None, "unknown")])
+async def test_the_lag_is_what_the_context_says_of_the_projected_position(
+    doors: Doors, said: float | None, shown: float | str
+) -> None:
     async def answer(message: Msg) -> None:
         assert msgspec.json.decode(message.data) == {"after": [7]}
         head = {"context": "order", "position": 9, "incarnation": "i", "recorded_at": None}
-        await message.respond(msgspec.json.encode(head | {"lag": [{"events": 2, "ms": 31.25}]}))
+        await message.respond(msgspec.json.encode(head | {"lag": [{"events": 2, "ms": said}]}))
 
     head = await doors.nc.subscribe("query.gateway.OrderHead", cb=answer)
     line = await told(doors)
     await head.unsubscribe()
-    assert (line["projected"], line["head"], line["events"], line["ms"]) == (7, 9, 2, 31.2)
+    assert (line["projected"], line["head"], line["events"], line["ms"]) == (7, 9, 2, shown)
 
 
 async def test_who_is_silent_is_late_and_then_dead(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -239,3 +239,10 @@ async def test_the_head_tells_how_far_each_reader_is_behind(world: World, desk_o
     assert (head["context"], head["position"]) == (world.name, 5)
     assert [each["events"] for each in head["lag"]] == [3, 0]
     assert head["lag"][0]["ms"] > 0 == head["lag"][1]["ms"]
+
+
+async def test_how_old_events_are_is_unknown_when_the_clock_has_gone_back(world: World, desk_of: Desk) -> None:
+    await world.owner_says("UPDATE {s}.head SET recorded_at = now() + interval '1 hour'")
+    await world.record(("a", Added(1)), ("a", Added(2)))
+    _, head = await desk_of.ask("Head", after=[0, 1, 2])
+    assert head["lag"] == [{"events": 2, "ms": None}, {"events": 1, "ms": None}, {"events": 0, "ms": 0.0}]
