@@ -18,9 +18,11 @@ from common.config import ConfigError, Settings
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 SYSTEM_USERS = ("gateway", "answers", "projectors", "admin")
+PERSONAL_DATA = "personal-data"
+"""The role that may read personal data. For all others it stays sealed, in answers too."""
 FIRST_PRINCIPALS = {
     "storefront": ["storefront"],
-    "operator": ["operator", "catalogue", "watch"],
+    "operator": ["operator", "catalogue", "watch", PERSONAL_DATA],
     "replay": ["storefront", "trusted-channel"],
 }
 # The lowest sensible cost: the passwords are random and long, and the server checks one at every connection.

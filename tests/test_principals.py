@@ -22,7 +22,7 @@ def test_the_first_start_makes_principals_with_keys_and_passwords(place: Setting
     made = ensure_principals(place, CONTEXTS)
     registry = load_principals(place.principals, CONTEXTS)
     assert registry.authenticate(made.api_keys["operator"]) == Principal(
-        "operator", frozenset({"operator", "catalogue", "watch"})
+        "operator", frozenset({"operator", "catalogue", "watch", "personal-data"})
     )
     assert registry.named("replay") == Principal("replay", frozenset({"storefront", "trusted-channel"}))
     assert {"gateway", "answers", "projectors", "admin", "context-order", "context-product"} <= made.nats.keys()

@@ -91,6 +91,7 @@ class ContextPart:
         keys: Any,
     ) -> None:
         self._context, self._nc, self._errors, self._writer = context, nc, errors, writer
+        self._roles = roles
         name = context.name
         self._reader = EventReader(reader, name)
         handover = Handover(reader, name)
@@ -108,7 +109,7 @@ class ContextPart:
 
     @asynccontextmanager
     async def _asker(self, principal: str) -> AsyncIterator[Asker]:
-        yield Asker(self._reader, principal)
+        yield Asker(self._reader, principal, self._roles.get(principal, frozenset()))
 
     def works(self) -> list[Coroutine[Any, Any, None]]:
         """All that has to run, each until cancelled."""

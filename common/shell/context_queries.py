@@ -13,6 +13,7 @@ from common.codec import EventCodec
 from common.context import Context
 from common.dispatch import QueryHandler
 from common.messages import Event, Id, Instant, Query, QueryMeta, Rejected
+from common.principals import PERSONAL_DATA
 from common.recorded import Receipt, Recorded
 from common.store.reader import EventReader, Lag
 
@@ -23,10 +24,11 @@ Opener = Callable[[Sequence[Event]], Awaitable[Sequence[Event]]]
 
 
 class Asker(Struct, frozen=True):
-    """What these handlers ask: the context's record, in a principal's name."""
+    """What these handlers ask: the context's record, in a principal's name and with its roles."""
 
     reader: EventReader
     principal: str
+    roles: frozenset[str] = frozenset()
 
 
 class History(Query):
@@ -113,7 +115,10 @@ def context_query_types(context: str) -> tuple[type[History], type[AsOf], type[R
 
 
 def context_queries(context: Context, opener: Opener = sealed) -> dict[type[Query], QueryHandler]:
-    """The handlers of a context's own queries. What they are given as connection is an `Asker`."""
+    """The handlers of a context's own queries. What they are given as connection is an `Asker`.
+
+    The opener is asked only for those who have the role `personal-data`.
+    """
     record = _Record(context, opener)
     history_type, as_of_type, receipts_type, head_type = context_query_types(context.name)
     return {history_type: record.history, as_of_type: record.as_of, receipts_type: receipts, head_type: head}
@@ -142,7 +147,7 @@ class _Record:
         if not page and not await asker.reader.stream(query.stream_id, 0, 1):
             return None
         shown = page[: query.limit]
-        events = iter(await self._opened(shown))
+        events = iter(await self._opened(shown, asker))
         known = [next(events) if each.type in self._known else Raw(each.data) for each in shown]
         return HistoryAnswer(
             query.stream_id,
@@ -156,7 +161,7 @@ class _Record:
         state, last = self._context.initial, None
         while page := await asker.reader.stream(query.stream_id, last.version if last else 0, PAGE):
             wanted = [each for each in page if within(each, query)]
-            for event in await self._opened(wanted):
+            for event in await self._opened(wanted, asker):
                 state = self._context.evolve(state, event)
             last = wanted[-1] if wanted else last
             if len(wanted) < PAGE:
@@ -165,10 +170,11 @@ class _Record:
             return None
         return AsOfAnswer(query.stream_id, last.version, last.recorded_at, state)
 
-    async def _opened(self, page: Sequence[Recorded]) -> Sequence[Event]:
-        """The events of known types, with their personal data open where it can be."""
+    async def _opened(self, page: Sequence[Recorded], asker: Asker) -> Sequence[Event]:
+        """The events of known types, with their personal data open where it can be and the asker may read it."""
         decoded = (self._codec.decode(each.type, bytes(each.data)) for each in page)
-        return await self._opener([event for event in decoded if event is not None])
+        events = [event for event in decoded if event is not None]
+        return await self._opener(events) if PERSONAL_DATA in asker.roles else events
 
 
 def within(event: Recorded, query: AsOf) -> bool:

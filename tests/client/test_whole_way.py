@@ -226,8 +226,10 @@ def test_the_terminal_sends_and_shows_the_receipt(system: System) -> None:
     again = run(system, "send", "order", "PlaceOrder", basket.order_id, "-", "--as", "replay", given=body)
     assert again.exit_code == 1
     assert "order.already-placed" in again.stdout
-    history = run(system, "ask", "OrderHistory", f'{{"stream": "{basket.order_id}"}}', "--json")
-    assert msgspec.json.decode(history.stdout)["events"][0]["data"]["deliver_to"]["name"] == NOBODY.name
+    question = ("ask", "OrderHistory", f'{{"stream": "{basket.order_id}"}}', "--json")
+    shown = [msgspec.json.decode(run(system, *question, "--as", who).stdout) for who in ("operator", "storefront")]
+    addresses = [history["events"][0]["data"]["deliver_to"] for history in shown]
+    assert (addresses[0]["name"], set(addresses[1])) == (NOBODY.name, {"person", "sealed"})
 
 
 @pytest.mark.parametrize(

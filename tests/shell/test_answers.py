@@ -21,6 +21,7 @@ from common.messages import Event, Id, Query, Rejected
 from common.shell.answers import STATUS_HEADER, Answers, answers_app
 from common.shell.context_queries import Asker, context_queries
 from common.store.append import Batch, NewReceipt, append
+from tests.shell.conftest import Desk as WorkersDesk
 from tests.shell.toys import NOON, Added, Emptied
 from tests.shell.worlds import World
 
@@ -246,3 +247,28 @@ async def test_how_old_events_are_is_unknown_when_the_clock_has_gone_back(world:
     await world.record(("a", Added(1)), ("a", Added(2)))
     _, head = await desk_of.ask("Head", after=[0, 1, 2])
     assert head["lag"] == [{"events": 2, "ms": None}, {"events": 1, "ms": None}, {"events": 0, "ms": 0.0}]
+
+
+@pytest.mark.parametrize(
+    ("roles", "open_to"), [(["operator", "personal-data"], True), (["operator"], False), ([], False)]
+)
+async def test_personal_data_is_open_only_to_those_who_may_read_it(
+    desk: WorkersDesk, roles: list[str], open_to: bool
+) -> None:
+    await desk.settle(desk.message("b1", "LendBook", "c1", reader="ann", phone="555-0100"))
+    remembering = msgspec.structs.replace(desk.context, evolve=lambda state, event: event)
+
+    @asynccontextmanager
+    async def asker(principal: str) -> AsyncIterator[Asker]:
+        yield Asker(desk.reader, principal, frozenset(roles))
+
+    handlers = context_queries(remembering, desk.vault.opened)
+    answers = Answers(QueryDispatcher(handlers), asker)
+    history, as_of, *_ = handlers
+    page = msgspec.json.decode((await answers.answer(history, "alice", b'{"stream":"b1"}')).body)
+    state = msgspec.json.decode((await answers.answer(as_of, "alice", b'{"stream":"b1"}')).body)["state"]
+    for phone in (page["events"][0]["data"]["phone"], state["phone"]):
+        if open_to:
+            assert phone == {"phone": "555-0100"}
+        else:
+            assert set(phone) == {"person", "sealed"}
