@@ -10,7 +10,6 @@ request on; a rate of visible orders ends when the last one is visible. The rows
 import asyncio
 from collections.abc import Sequence
 from statistics import median
-from typing import Any
 
 import click
 import msgspec
@@ -28,7 +27,14 @@ from tests.load.systems import Daybook, Monolith, both_systems
 BASKETS = 2000
 CONNECTIONS = 128
 LIMIT_SECONDS = 3.0
-PATHS = {"monolith": "Monolith, HTTP", "http_128": "Daybook, HTTP", "nats": "Daybook, NATS"}
+PATHS = {
+    "monolith": "Monolith, HTTP",
+    "monolith_at_once": "Monolith, one statement an order",
+    "http_128": "Daybook, HTTP",
+    "nats": "Daybook, NATS",
+}
+DAYBOOK, MONOLITH = ("http_128", "nats"), ("monolith", "monolith_at_once")
+ROUTES = {"monolith_at_once": "/orders/at-once"}
 
 
 class Comparison(Struct, frozen=True):
@@ -39,8 +45,7 @@ class Comparison(Struct, frozen=True):
     client_limit_per_s: float
     visible_per_s: dict[str, float]
     accepted_per_s: dict[str, float]
-    http_128_vs_monolith: float
-    nats_vs_monolith: float
+    ratios: dict[str, float]
     rounds: list[Round]
 
 
@@ -69,18 +74,18 @@ async def compare(seconds: float, rounds: int, console: Console) -> Comparison:
         limit = await client_limit(monolith, bodies)
         for number in range(rounds):
             for path in PATHS:
-                system = monolith if path == "monolith" else daybook
+                system = monolith if path.startswith("monolith") else daybook
                 if path == "nats":
                     load = send_orders(*daybook.nats, orders, f"round-{number}", seconds)
                 else:
-                    load = closed_loop(*by_http(system, bodies), CONNECTIONS, seconds)
+                    load = closed_loop(*by_http(system, bodies, ROUTES.get(path, "/orders")), CONNECTIONS, seconds)
                 done.append(await measured(path, system, daybook.pids | monolith.pids, load))
                 console.print(f"round {number + 1}, {PATHS[path]}: {done[-1].visible_per_s:,.0f} visible orders/s")
     return summary(seconds, limit, done)
 
 
-def by_http(system: Daybook | Monolith, bodies: Sequence[bytes]) -> tuple[int, list[bytes]]:
-    return system.port, [post_request("/orders", system.key, body) for body in bodies]
+def by_http(system: Daybook | Monolith, bodies: Sequence[bytes], route: str) -> tuple[int, list[bytes]]:
+    return system.port, [post_request(route, system.key, body) for body in bodies]
 
 
 async def client_limit(monolith: Monolith, bodies: Sequence[bytes]) -> float:
@@ -94,8 +99,8 @@ def summary(seconds: float, limit: float, rounds: list[Round]) -> Comparison:
     visible = {path: [run.visible_per_s for run in rounds if run.path == path] for path in PATHS}
     accepted = {path: [run.accepted_per_s for run in rounds if run.path == path] for path in PATHS}
 
-    def against_monolith(path: str) -> float:
-        pairs = zip(visible[path], visible["monolith"], strict=True)
+    def ratio(path: str, other: str) -> float:
+        pairs = zip(visible[path], visible[other], strict=True)
         return round(median(ours / theirs for ours, theirs in pairs), 2)
 
     return Comparison(
@@ -104,8 +109,7 @@ def summary(seconds: float, limit: float, rounds: list[Round]) -> Comparison:
         client_limit_per_s=limit,
         visible_per_s={path: median(rates) for path, rates in visible.items()},
         accepted_per_s={path: median(rates) for path, rates in accepted.items()},
-        http_128_vs_monolith=against_monolith("http_128"),
-        nats_vs_monolith=against_monolith("nats"),
+        ratios={f"{path}_vs_{other}": ratio(path, other) for path in DAYBOOK for other in MONOLITH},
         rounds=rounds,
     )
 
@@ -113,9 +117,8 @@ def summary(seconds: float, limit: float, rounds: list[Round]) -> Comparison:
 def show(comparison: Comparison, console: Console) -> None:
     """The medians as a table, and what the client could have reached."""
     table = Table(title=f"orders a second, median of {len(comparison.rounds) // len(PATHS)} rounds")
-    for heading in ("", "accepted", "visible", "p50 ms", "p99 ms", "against the monolith"):
+    for heading in ("", "accepted", "visible", "p50 ms", "p99 ms", "against the monolith", "... with one statement"):
         table.add_column(heading, justify="right" if heading else "left")
-    ratios: dict[str, Any] = {"http_128": comparison.http_128_vs_monolith, "nats": comparison.nats_vs_monolith}
     for path, name in PATHS.items():
         runs = [run for run in comparison.rounds if run.path == path]
         table.add_row(
@@ -124,7 +127,7 @@ def show(comparison: Comparison, console: Console) -> None:
             f"{comparison.visible_per_s[path]:,.0f}",
             milliseconds([run.p50_ms for run in runs]),
             milliseconds([run.p99_ms for run in runs]),
-            f"{ratios[path]:.2f} x" if path in ratios else "",
+            *(f"{ratio:.2f} x" if (ratio := comparison.ratios.get(f"{path}_vs_{o}")) else "" for o in MONOLITH),
         )
     console.print(table)
     console.print(

@@ -49,6 +49,19 @@ async def test_each_order_is_a_receipt_an_event_and_a_row_and_is_visible_when_an
     assert tuple(row) == ("placed", 1000, 3)
 
 
+async def test_both_ways_of_the_monolith_write_the_same(monolith: Monolith) -> None:
+    for route in ("/orders", "/orders/at-once"):
+        before = [
+            await monolith.database.fetchval(f"SELECT count(*) FROM {t}") for t in ("receipts", "events", "orders")
+        ]
+        request = post_request(route, monolith.key, msgspec.json.encode(ORDER))
+        run = await closed_loop(monolith.port, [request], 1, 0.05)
+        after = [
+            await monolith.database.fetchval(f"SELECT count(*) FROM {t}") for t in ("receipts", "events", "orders")
+        ]
+        assert [number - old for number, old in zip(after, before, strict=True)] == [run.accepted] * 3
+
+
 async def test_the_monolith_refuses_what_daybook_refuses(monolith: Monolith) -> None:
     wrong = [
         order(monolith, currency="usd"),
@@ -100,12 +113,17 @@ async def test_a_server_that_hangs_up_ends_the_loop() -> None:
 
 def test_a_ratio_is_the_median_of_the_rounds_own_ratios() -> None:
     def rounds(monolith: float, http: float, nats: float) -> list[Round]:
-        rates = {"monolith": monolith, "http_128": http, "nats": nats}
+        rates = {"monolith": monolith, "monolith_at_once": 2 * monolith, "http_128": http, "nats": nats}
         return [Round(path, 1, 0, rate, rate, 1, 1, {}) for path, rate in rates.items()]
 
     result = summary(1, 1, rounds(100, 200, 300) + rounds(1000, 1500, 5000) + rounds(100, 300, 350))
-    assert (result.http_128_vs_monolith, result.nats_vs_monolith) == (2.0, 3.5)
-    assert result.visible_per_s == {"monolith": 100, "http_128": 300, "nats": 350}
+    assert result.ratios == {
+        "http_128_vs_monolith": 2.0,
+        "http_128_vs_monolith_at_once": 1.0,
+        "nats_vs_monolith": 3.5,
+        "nats_vs_monolith_at_once": 1.75,
+    }
+    assert result.visible_per_s == {"monolith": 100, "monolith_at_once": 200, "http_128": 300, "nats": 350}
 
 
 def test_a_quantile_is_one_of_the_latencies() -> None:
