@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+import asyncpg
 import msgspec
 from nats.aio.client import Client
 
@@ -40,14 +41,20 @@ RELAY, REFERENCE = "relay", "reference"
 
 
 async def run_contexts(settings: Settings, contexts: Sequence[Context], roles: Mapping[str, frozenset[str]]) -> None:
-    """Runs these contexts in this process until cancelled. Servers that are away are waited for."""
+    """Runs these contexts in this process until cancelled, each by itself. Servers that are away are waited for."""
+    async with asyncio.TaskGroup() as group:
+        for context in contexts:
+            group.create_task(run_context(settings, context, roles))
+
+
+async def run_context(settings: Settings, context: Context, roles: Mapping[str, frozenset[str]]) -> None:
+    """Runs one context until cancelled."""
     async with AsyncExitStack() as stack:
-        parts = [await stack.enter_async_context(part(settings, context, roles)) for context in contexts]
-        app = answers_app(settings, *(each.answers for each in parts))
+        running = await stack.enter_async_context(part(settings, context, roles))
+        app = answers_app(settings, running.answers)
         async with asyncio.TaskGroup() as group:
-            for each in parts:
-                for work in each.works():
-                    group.create_task(work)
+            for work in running.works():
+                group.create_task(work)
             await app.start()
             stack.push_async_callback(app.stop)
 
@@ -62,18 +69,47 @@ async def part(
     pools: list[Any] = []
 
     async def pool(dsn: str, role: Role) -> Any:
-        pools.append(await pool_when_there(dsn, role))
+        pools.append(await pool_when_there(dsn, role, troubled))
         return pools[-1]
 
     try:
-        dsn = settings.write_dsn(context.name)
-        writer, reader = await pool(dsn, "writer"), await pool(dsn, "reader")
-        keys = writer if settings.keys_dsn() == dsn else await pool(settings.keys_dsn(), "writer")
+        async with beating(nc, context.name) as troubled:
+            dsn = settings.write_dsn(context.name)
+            writer, reader = await pool(dsn, "writer"), await pool(dsn, "reader")
+            keys = writer if settings.keys_dsn() == dsn else await pool(settings.keys_dsn(), "writer")
         yield ContextPart(settings, context, roles, nc, errors, writer, reader, keys)
     finally:
         await nc.close()
         for each in pools:
             each.terminate()
+
+
+@asynccontextmanager
+async def beating(nc: Client, name: str) -> AsyncIterator[Callable[[str], None]]:
+    """Beats for a worker that cannot begin. Yields what wants to be told why."""
+    error = ""
+
+    def troubled(text: str) -> None:
+        nonlocal error
+        error = text
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(BEAT_S)
+            await say(nc, "worker", name, {"partitions": 0, "error": error})
+
+    task = asyncio.ensure_future(beat())
+    try:
+        yield troubled
+    finally:
+        await ended([task])
+
+
+async def say(nc: Client, kind: str, name: str, beat: Mapping[str, Any]) -> None:
+    """Says how a part of a context is, to whom it may concern."""
+    if nc.is_connected:
+        body = msgspec.json.encode({"context": name, "pid": os.getpid(), **beat})
+        await quietly(nc.publish(f"beat.{kind}.{name}", body, headers={VERSION_HEADER: VERSION}))
 
 
 class ContextPart:
@@ -105,6 +141,7 @@ class ContextPart:
         self._feed = Feed(nc, name, self._worker, self._leases, table, settings.batch)
         self._relay = Relay(nc, handover, name)
         self._settings = settings
+        self._reference_trouble = ""
         self.answers = Answers(QueryDispatcher(context_queries(context, vault.opened)), self._asker)
 
     @asynccontextmanager
@@ -126,45 +163,51 @@ class ContextPart:
         async with AsyncExitStack() as stack:
             readers = {}
             for followed in model.follows:
-                pool = await pool_when_there(self._settings.write_dsn(followed), "reader")
+                pool = await pool_when_there(self._settings.write_dsn(followed), "reader", self._troubled)
                 stack.callback(pool.terminate)
                 readers[followed] = EventReader(pool, followed)
             await Projection(self._nc, self._writer, [model], readers, schema=self._context.name).run()
 
+    def _troubled(self, error: str) -> None:
+        self._reference_trouble = error
+
     async def _beat(self) -> None:
         """Says each second where the record ends and how its parts are."""
-        name = self._context.name
         while True:
             await asyncio.sleep(BEAT_S)
-            if not self._nc.is_connected:
-                continue
-            held = self._leases.held
             said: dict[str, dict[str, Any]] = {"worker": self._worker_beat()}
-            if RELAY in held:
+            if RELAY in self._leases.held:
                 relay = self._relay
                 said["relay"] = {
                     "position": relay.position,
                     "published": relay.published,
+                    "overtaken": relay.overtaken,
                     "error": relay.last_error,
                     "stalled": relay.stalled,
                 }
             for kind, beat in said.items():
-                body = msgspec.json.encode({"context": name, "pid": os.getpid(), **beat})
-                await quietly(self._nc.publish(f"beat.{kind}.{name}", body, headers={VERSION_HEADER: VERSION}))
+                await say(self._nc, kind, self._context.name, beat)
 
     def _worker_beat(self) -> dict[str, Any]:
         held = [name for name in partitions() if name in self._leases.held]
         return {
             "partitions": len(held),
             "tally": msgspec.to_builtins(self._worker.tally),
-            "error": self._worker.tally.error,
+            "error": self._worker.tally.error or self._reference_trouble,
             "denied": self._errors.counts["denied"],
         }
 
 
-async def pool_when_there(dsn: str, role: Role) -> Any:
-    """A pool, as soon as its database answers."""
-    return await patiently(lambda: open_pool(dsn, role), lambda error: None)
+async def pool_when_there(dsn: str, role: Role, troubled: Callable[[str], None]) -> Any:
+    """A pool, as soon as its database lets us in with this role. `troubled` gets each error until then, then ""."""
+
+    async def opened() -> Any:
+        try:
+            return await open_pool(dsn, role)
+        except asyncpg.DataError as error:  # The role is not there: nobody has provisioned this server yet.
+            raise ConnectionError(str(error)) from error
+
+    return await patiently(opened, troubled)
 
 
 async def under_lease(leases: LeaseKeeper, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

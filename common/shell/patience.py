@@ -27,19 +27,22 @@ def is_command_fault(error: Exception) -> bool:
 async def patiently(work: Callable[[], Awaitable[Result]], on_error: Callable[[str], None]) -> Result:
     """The result of `work`, asked again while the server cannot give one. `on_error` gets each error, then "".
 
+    Each error is logged once, until another takes its place.
+
     Raises what is a command's fault, and everything that does not come from the database or the network.
     """
-    delay = SHORTEST_S
+    delay, last = SHORTEST_S, ""
     while True:
         try:
             result = await work()
         except AWAY as error:
             if is_command_fault(error):
                 raise
-            log.warning(
-                "the database does not answer, asked again in %.2f s: %s: %s", delay, type(error).__name__, error
-            )
-            on_error(f"{type(error).__name__}: {error}")
+            text = f"{type(error).__name__}: {error}"
+            if text != last:
+                log.warning("the database does not answer, it is asked again and again: %s", text)
+            last = text
+            on_error(text)
             await asyncio.sleep(delay * random.uniform(0.7, 1.3))
             delay = min(delay * 2, LONGEST_S)
         else:
