@@ -12,6 +12,7 @@ import msgspec
 import nats
 import nats.errors
 import pytest
+from nats.aio.client import Client
 
 import common.servers.postgres as postgres
 from common.config import Settings
@@ -62,7 +63,7 @@ async def test_the_extensions_for_search_are_there(settings: Settings) -> None:
 def test_nats_syncs_every_message_and_denies_what_is_not_allowed() -> None:
     users = [NatsUser("shop", "$2b$05$x", ["command.shop.>"], [])]
     config = msgspec.json.decode(nats_config(users, "/store", port=1234, monitor="127.0.0.1:8222"))
-    assert config["jetstream"] == {"store_dir": "/store", "sync_interval": "always"}
+    assert config["jetstream"] == {"store_dir": "/store", "sync_interval": "always", "strict": True}
     assert config["listen"] == "127.0.0.1:1234"
     assert config["http"] == "127.0.0.1:8222"
     (user,) = config["authorization"]["users"]
@@ -70,8 +71,10 @@ def test_nats_syncs_every_message_and_denies_what_is_not_allowed() -> None:
 
 
 async def test_a_nats_user_needs_its_password(settings: Settings) -> None:
+    stranger = Client()
     with pytest.raises(nats.errors.Error, match="Authorization Violation"):
-        await nats.connect(settings.nats_url, user=TEST_USER, password="wrong", allow_reconnect=False)
+        await stranger.connect(settings.nats_url, user=TEST_USER, password="wrong", allow_reconnect=False)
+    await stranger.close()
     connection = await nats.connect(settings.nats_url, user=TEST_USER, password=settings.password(TEST_USER))
     try:
         assert (await connection.jetstream().account_info()).streams >= 0

@@ -7,6 +7,7 @@ from nats.aio.client import Client
 
 STREAM_NOT_FOUND = 10059
 CONSUMER_NOT_FOUND = 10014
+INVALID_JSON = 10025
 
 
 class ApiError(Exception):

@@ -6,7 +6,7 @@ from typing import Any
 import nats.errors
 from nats.aio.client import Client
 
-from common.bus.api import STREAM_NOT_FOUND, ApiError, ask_jetstream
+from common.bus.api import INVALID_JSON, STREAM_NOT_FOUND, ApiError, ask_jetstream
 from common.bus.batches import MAX_MESSAGE
 from common.subjects import PARTITIONS
 
@@ -75,11 +75,30 @@ async def provision_streams(nc: Client, contexts: Sequence[str]) -> list[str]:
     """
     wanted = [commands_config(contexts), *(events_config(context) for context in contexts)]
     try:
+        await require_strict(nc)
         return [config["name"] for config in wanted if await provision_stream(nc, config)]
     except ApiError as error:
         raise ProvisionError(f"nats-server refuses a stream: {error}; Daybook needs version 2.12 or later") from None
     except nats.errors.Error as error:
         raise ProvisionError(f"JetStream does not answer: {error or type(error).__name__}") from None
+
+
+async def require_strict(nc: Client) -> None:
+    """Raises `ProvisionError` when the server overlooks unknown fields in requests.
+
+    Whoever may publish one command may name `$JS.API.STREAM.PURGE.COMMANDS` as its reply subject. The server sends its
+    acknowledgement there, `{"stream": ..., "seq": n}`; overlooking `stream`, it would purge all that came before n.
+    """
+    try:
+        await ask_jetstream(nc, "STREAM.NAMES", {"seq": 1})
+    except ApiError as error:
+        if error.code != INVALID_JSON:
+            raise
+    else:
+        raise ProvisionError(
+            "nats-server overlooks unknown fields in JetStream requests, so that any user could purge commands; "
+            "set `strict: true` in its jetstream block"
+        )
 
 
 async def provision_stream(nc: Client, wanted: dict[str, Any]) -> bool:

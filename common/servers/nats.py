@@ -45,7 +45,8 @@ def nats_config(users: list[NatsUser], store: str, *, host: str = HOST, port: in
     config: dict[str, object] = {
         "listen": f"{host}:{port}",
         "server_name": "daybook",
-        "jetstream": {"store_dir": store, "sync_interval": "always"},
+        # Strict: else the server's own acknowledgement, sent to a reply subject of $JS.API, would be a request there.
+        "jetstream": {"store_dir": store, "sync_interval": "always", "strict": True},
         "authorization": {"users": [_user(user) for user in users]},
     }
     if monitor:

@@ -13,7 +13,7 @@ from common.bus.api import ApiError, ask_jetstream
 from common.bus.batches import MAX_MESSAGE
 from common.bus.provision import COMMANDS, ProvisionError, provision_streams
 from common.subjects import PARTITIONS, STRAY, CommandSubject, parse_work
-from tests.bus.server import Server
+from tests.bus.server import Server, until
 
 
 @pytest_asyncio.fixture
@@ -36,6 +36,28 @@ async def stored_as(nc: Client, subject: str) -> str:
     """The subject under which the command stream keeps what was published under another."""
     ack = await nc.jetstream().publish(subject, b"")
     return (await nc.jetstream().get_msg(COMMANDS, ack.seq)).subject or ""
+
+
+async def test_a_server_on_which_a_forged_reply_subject_could_purge_commands_is_refused(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    config = tmp_path / "nats.conf"
+    config.write_text(config.read_text().replace('"strict": true', '"strict": false'))
+    await server.start()
+    nc = await server.connect()
+    # What would happen there: whoever may publish one message takes away all that came before it.
+    await nc.jetstream().add_stream(name=COMMANDS, subjects=["command.>"])
+    await nc.jetstream().publish("command.bob.order.o1.PlaceOrder", b"")
+    await nc.publish("command.alice.order.o2.PlaceOrder", b"", reply=f"$JS.API.STREAM.PURGE.{COMMANDS}")
+
+    async def purged() -> bool:
+        state = (await nc.jetstream().stream_info(COMMANDS)).state
+        return (state.first_seq, state.last_seq) == (2, 2)
+
+    await until(purged)
+    with pytest.raises(ProvisionError, match="strict: true"):
+        await provision_streams(nc, ["order"])
+    await nc.close()
+    await server.kill()
 
 
 async def test_provisioning_again_changes_nothing(nc: Client) -> None:
