@@ -9,7 +9,7 @@ import msgspec
 import nats.errors
 from nats.aio.msg import Msg
 
-from common.recorded import Receipt, receipt_decoder
+from common.recorded import VERSION, VERSION_HEADER, Receipt, receipt_decoder
 from common.shell.context_queries import context_query_types
 from common.subjects import query_subject, receipt_subject
 from gateway.link import Bus
@@ -92,6 +92,8 @@ class Receipts:
         arrived: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
 
         async def hear(message: Msg) -> None:
+            if (message.headers or {}).get(VERSION_HEADER) != VERSION:
+                return  # A server's acknowledgement, steered here by a forged reply subject.
             receipt = receipt_decoder.decode(message.data)
             if receipt.hash == hash and not arrived.done():  # Another body under our id is answered there too.
                 arrived.set_result(receipt)

@@ -7,17 +7,21 @@ import msgspec
 import pytest
 from nats.aio.msg import Msg
 
+from common.recorded import VERSION, VERSION_HEADER
 from gateway import lag
 from tests.bus.server import until
 from tests.gateway.doors import Doors
 
 BEAT = {"model": "orders", "context": "order", "position": 7, "state": "live", "p50_ms": 12.0, "p99_ms": 40.0, "n": 3}
 
+OURS = {VERSION_HEADER: VERSION}
+
 
 async def told(doors: Doors) -> dict[str, Any]:
     """The model's line, once the gateway has heard the beat."""
-    await doors.nc.publish("beat.projector.orders", msgspec.json.encode(BEAT))
-    await doors.nc.publish("beat.worker.order", b"no JSON")
+    await doors.nc.publish("beat.relay.forged", b'{"stream":"COMMANDS","seq":1}')
+    await doors.nc.publish("beat.worker.order", b"no JSON", headers=OURS)
+    await doors.nc.publish("beat.projector.orders", msgspec.json.encode(BEAT), headers=OURS)
     await doors.nc.flush()
     found: list[dict[str, Any]] = []
 
@@ -33,6 +37,13 @@ async def test_a_head_that_nobody_tells_is_unknown_and_never_0(doors: Doors) -> 
     line = await told(doors)
     assert (line["head"], line["events"], line["ms"]) == ("unknown", "unknown", "unknown")
     assert (line["projected"], line["state"], line["p50_ms"], line["p99_ms"]) == (7, "live", 12.0, 40.0)
+
+
+async def test_a_beat_without_our_header_is_not_heard(doors: Doors) -> None:
+    await told(doors)
+    processes = (await doors.http.get("/consistency-lag")).json()["processes"]
+    assert "projector" in {each["kind"] for each in processes}
+    assert "relay" not in {each["kind"] for each in processes}
 
 
 @pytest.mark.parametrize(("said", "shown"), [(31.25, 31.2), (None, "unknown")])

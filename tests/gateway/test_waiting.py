@@ -11,8 +11,12 @@ from common.recorded import COMMAND_ID_HEADER, VERSION, VERSION_HEADER, Receipt
 from common.subjects import receipt_subject
 from tests.gateway.doors import ORDER, Doors, deciding, hash_of, on_command, receipt
 
+OURS = {VERSION_HEADER: VERSION}
 
-def pushing(doors: Doors, decided: dict[str, Receipt] | None = None, **fields: Any) -> AbstractContextManager[None]:
+
+def pushing(
+    doors: Doors, decided: dict[str, Receipt] | None = None, headers: dict[str, str] = OURS, **fields: Any
+) -> AbstractContextManager[None]:
     """A worker that notes and pushes a receipt as soon as it hears of a command."""
 
     async def push(message: Msg) -> None:
@@ -22,7 +26,7 @@ def pushing(doors: Doors, decided: dict[str, Receipt] | None = None, **fields: A
         if decided is not None:
             decided[command_id] = made
         subject = receipt_subject(principal, context, command_id)
-        await doors.nc.publish(subject, msgspec.json.encode(made), headers={VERSION_HEADER: VERSION})
+        await doors.nc.publish(subject, msgspec.json.encode(made), headers=headers)
 
     return on_command(doors, push)
 
@@ -51,6 +55,12 @@ async def test_a_parked_command_is_202_and_says_so(doors: Doors) -> None:
     with pushing(doors, state="parked", code="behind"):
         answer = await doors.place(prefer="wait=10")
     assert (answer.status_code, answer.json()["state"]) == (202, "parked")
+
+
+async def test_a_receipt_without_our_header_is_not_heard(doors: Doors) -> None:
+    with pushing(doors, headers={}):
+        answer = await doors.place(prefer="wait=1")
+    assert (answer.status_code, answer.json()["state"]) == (202, "undecided")
 
 
 async def test_when_the_time_runs_out_the_answer_is_202(doors: Doors) -> None:
