@@ -6,7 +6,7 @@ from tests.integration.invariants import all_violations
 from tests.integration.ordering import PRINCIPAL, Clock, Shop
 from tests.servers import System, until
 
-ORDERS = 5000
+ORDERS, AT_ONCE = 5000, 1000
 WITHIN_S = 120
 
 
@@ -41,4 +41,19 @@ async def test_whatever_is_killed_each_order_that_was_taken_is_placed_once(syste
     )
     assert shop.surprises == []
     assert sorted(shop.taken) == sorted(f"order-{n}" for n in range(ORDERS))
+    assert await all_violations(system.settings, PRINCIPAL, shop.taken) == []
+
+
+async def test_when_all_is_killed_at_once_each_order_that_was_taken_is_placed_once(system: System) -> None:
+    shop, clock = Shop(system), Clock()
+    ids = [f"at-once-{n}" for n in range(AT_ONCE)]
+    async with asyncio.timeout(WITHIN_S), asyncio.TaskGroup() as group:
+        group.create_task(shop.place(ids))
+        await until(lambda: len(shop.taken) >= AT_ONCE // 4)
+        old = {part: system.kill(part) for part in system.pids}
+        await until(lambda: not set(old.values()) & set(system.pids.values()), 60, "all parts to run again")
+    await shop.settled()
+    print(f"\n{AT_ONCE} orders, all parts killed at once: all visible after {clock.seconds:.1f} s; {dict(shop.again)}")
+    assert shop.surprises == []
+    assert sorted(shop.taken) == sorted(ids)
     assert await all_violations(system.settings, PRINCIPAL, shop.taken) == []
