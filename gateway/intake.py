@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
-from common.bus.batches import Ack, OutcomeUnknown, Refused, StreamFull, TooLarge
+from common.bus.outgoing import Ack, OutcomeUnknown, Refused, StreamFull, TooLarge
 from common.codec import CommandCodec
 from common.messages import Rejected
 from common.recorded import COMMAND_ID_HEADER, VERSION, VERSION_HEADER, Receipt

@@ -9,79 +9,34 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import count
 
-import msgspec
 import nats.errors
-from msgspec import Struct
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.api import Header
 
 from common.bus.frames import frame, publish_frames
+from common.bus.outgoing import (
+    FULL,
+    MAX_MESSAGE,
+    Ack,
+    OutcomeUnknown,
+    Outgoing,
+    PubAck,
+    TooLarge,
+    fail,
+    header_lines,
+    read,
+    settle,
+)
 from common.bus.recent import Recent
 
 log = logging.getLogger(__name__)
 
-MAX_MESSAGE = 80 * 1024
-"""Bytes of a message with its headers, at most: a body of 64 KiB and our headers. The command stream refuses more."""
 MAX_BATCH_BYTES = 1024 * 1024
 """Half of what nats-py buffers before a publish waits for the socket."""
 POLL_S = 0.05
 REMEMBERED = 50_000
-FULL = 10077
-
-
-class StreamFull(Exception):
-    """The stream takes no more; nothing was stored."""
-
-
-class OutcomeUnknown(Exception):
-    """No answer came in time, or the connection was lost: the message may be stored, now or within moments."""
-
-
-class TooLarge(Exception):
-    """The message is larger than `MAX_MESSAGE`; it was not sent."""
-
-
-class Refused(Exception):
-    """The server refused the message for another reason; it was not stored. `code`: the server's; 503: no stream."""
-
-    def __init__(self, code: int, description: str) -> None:
-        super().__init__(f"{description} ({code})")
-        self.code = code
-
-
-class Ack(Struct, frozen=True):
-    """Where the message is stored; when `duplicate`, where the first message with its id is."""
-
-    sequence: int
-    duplicate: bool = False
-
-
-class Problem(Struct):
-    """An error in a server's answer."""
-
-    err_code: int = 0
-    description: str = ""
-
-
-class PubAck(Struct):
-    """A server's answer to one message or to a whole batch, whose last sequence it then gives."""
-
-    seq: int = 0
-    duplicate: bool = False
-    error: Problem | None = None
-
-
-class Outgoing(Struct, eq=False):
-    """A message on its way and the future its caller waits for."""
-
-    subject: str
-    headers: bytes
-    body: bytes
-    size: int
-    suspect: bool
-    answer: asyncio.Future[Ack]
 
 
 class Batches:
@@ -244,37 +199,3 @@ class Batches:
         reply = self._replies.pop(message.subject.rsplit(".", 1)[1], None)
         if reply is not None and not reply.done():
             reply.set_result(message)
-
-
-def header_lines(headers: Mapping[str, str]) -> bytes:
-    """Headers as the protocol has them. Raises ValueError for a value that would begin another header."""
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    if lines.count("\n") != len(headers) or lines.count("\r") != len(headers):
-        raise ValueError("a header holds a line end")
-    return lines.encode()
-
-
-def read(reply: Msg) -> PubAck:
-    """The server's answer; without a stream on the subject there is a bare status."""
-    if reply.headers and "Status" in reply.headers:
-        return PubAck(error=Problem(int(reply.headers["Status"]), "no stream takes this subject"))
-    return msgspec.json.decode(reply.data, type=PubAck)
-
-
-def settle(message: Outgoing, ack: PubAck) -> None:
-    """Tell the caller, if one still waits."""
-    if message.answer.done():
-        return
-    if ack.error is None:
-        message.answer.set_result(Ack(ack.seq, ack.duplicate))
-    elif ack.error.err_code == FULL:
-        message.answer.set_exception(StreamFull(ack.error.description))
-    else:
-        message.answer.set_exception(Refused(ack.error.err_code, ack.error.description))
-
-
-def fail(messages: Sequence[Outgoing], reason: str) -> None:
-    """Tell those callers who still wait that the outcome is unknown."""
-    for message in messages:
-        if not message.answer.done():
-            message.answer.set_exception(OutcomeUnknown(reason))

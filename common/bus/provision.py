@@ -7,7 +7,7 @@ import nats.errors
 from nats.aio.client import Client
 
 from common.bus.api import INVALID_JSON, STREAM_NOT_FOUND, ApiError, ask_jetstream
-from common.bus.batches import MAX_MESSAGE
+from common.bus.outgoing import MAX_MESSAGE
 from common.subjects import PARTITIONS
 
 COMMANDS = "COMMANDS"

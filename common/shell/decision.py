@@ -15,8 +15,9 @@ from common.recorded import State
 from common.shell.admission import Admitted, Dropped
 from common.shell.table import ClaimChange, Table
 from common.shell.vault import Keys, MissingKey
-from common.store.append import Batch, NewEvent, NewParked, NewReceipt, net_claims
+from common.store.append import Batch, net_claims
 from common.store.load import CommandName, Loaded, StreamState
+from common.store.new_rows import NewEvent, NewParked, NewReceipt
 
 log = logging.getLogger(__name__)
 

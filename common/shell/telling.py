@@ -7,8 +7,9 @@ from msgspec import Raw, Struct
 
 from common.recorded import Receipt, Recorded
 from common.shell.decision import Draft, Repeat
-from common.store.append import Appended, NewEvent, NewReceipt
+from common.store.append import Appended
 from common.store.load import distinct
+from common.store.new_rows import NewEvent, NewReceipt
 from common.store.reader import EventReader
 
 

@@ -12,7 +12,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from common.bus.batches import OutcomeUnknown, StreamFull
+from common.bus.outgoing import OutcomeUnknown, StreamFull
 from common.client import body_of, connect
 from common.config import Settings
 from gateway.cli.baskets import Basket, Baskets

@@ -11,8 +11,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from common.bus.batches import OutcomeUnknown, Refused, StreamFull, TooLarge
 from common.bus.denials import NotPermitted
+from common.bus.outgoing import OutcomeUnknown, Refused, StreamFull, TooLarge
 from common.client import Client, NoAnswer, QueryRefused, connect
 from common.config import Settings
 from common.recorded import Receipt

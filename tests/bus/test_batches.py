@@ -12,7 +12,8 @@ import pytest_asyncio
 from nats.aio.client import Client
 
 from common.bus.api import ask_jetstream
-from common.bus.batches import MAX_MESSAGE, Ack, Batches, OutcomeUnknown, Refused, StreamFull, TooLarge
+from common.bus.batches import Batches
+from common.bus.outgoing import MAX_MESSAGE, Ack, OutcomeUnknown, Refused, StreamFull, TooLarge
 from common.bus.recent import Recent
 from tests.bus.server import Server, until
 

@@ -10,7 +10,7 @@ from nats.aio.client import Client
 from nats.js.errors import APIError, NoStreamResponseError
 
 from common.bus.api import ApiError, ask_jetstream
-from common.bus.batches import MAX_MESSAGE
+from common.bus.outgoing import MAX_MESSAGE
 from common.bus.provision import COMMANDS, ProvisionError, provision_streams
 from common.subjects import PARTITIONS, STRAY, CommandSubject, parse_work
 from tests.bus.server import Server, until

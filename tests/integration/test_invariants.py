@@ -8,7 +8,8 @@ import pytest
 import pytest_asyncio
 
 from common.recorded import Recorded, State
-from common.store.append import Batch, NewReceipt, append
+from common.store.append import Batch, append
+from common.store.new_rows import NewReceipt
 from tests.integration.invariants import (
     RECORD,
     answer_violations,

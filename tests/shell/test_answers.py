@@ -20,7 +20,8 @@ from common.dispatch import QueryDispatcher
 from common.messages import Event, Id, Query, Rejected
 from common.shell.answers import STATUS_HEADER, Answers, answers_app
 from common.shell.context_queries import Asker, context_queries
-from common.store.append import Batch, NewReceipt, append
+from common.store.append import Batch, append
+from common.store.new_rows import NewReceipt
 from tests.shell.conftest import Desk as WorkersDesk
 from tests.shell.toys import NOON, Added, Emptied
 from tests.shell.worlds import World

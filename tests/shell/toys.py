@@ -8,7 +8,7 @@ from msgspec import Struct
 from common.messages import Event
 from common.readmodel import Key, ReadModel
 from common.recorded import Recorded
-from common.store.append import NewEvent
+from common.store.new_rows import NewEvent
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from common.context import Claim
-from common.store.append import Batch, NewEvent, NewReceipt
+from common.store.append import Batch
+from common.store.new_rows import NewEvent, NewReceipt
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

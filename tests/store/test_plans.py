@@ -2,7 +2,7 @@
 
 import re
 
-from common.store.append import build_statement
+from common.store.append_sql import build_statement
 from common.store.load import Loader
 from contexts.order.wiring import CONTEXT as ORDER
 from tests.shell.lending import lending
