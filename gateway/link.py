@@ -20,7 +20,7 @@ from gateway.problems import later
 log = logging.getLogger(__name__)
 
 AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
-ACQUIRE_S = 2.0
+ACQUIRE_S, ANSWER_S = 2.0, 3.0
 NO_MESSAGE = 10037
 
 
@@ -97,7 +97,7 @@ class ReadDatabase:
     async def _open(self) -> None:
         async with self._opening:
             if self._pool is None:
-                self._pool = await open_pool(self._dsn, "reader", 8)
+                self._pool = await open_pool(self._dsn, "reader", 8, within_s=ANSWER_S)
 
     async def answers(self) -> bool:
         """Whether it answers a statement, within a second."""

@@ -9,16 +9,17 @@ Role = Literal["owner", "writer", "reader"]
 COMMAND_TIMEOUT_S = 15.0
 
 
-async def open_pool(dsn: str, role: Role, size: int = 4) -> "asyncpg.Pool[Any]":
-    """A pool whose connections have taken on the role. Raises asyncpg's and OS errors when the server is away.
+async def open_pool(dsn: str, role: Role, size: int = 4, *, within_s: float = COMMAND_TIMEOUT_S) -> "asyncpg.Pool[Any]":
+    """A pool whose connections have taken on the role. A statement that takes longer than `within_s` seconds fails.
 
+    Raises asyncpg's and OS errors when the server is away.
     The writer's transactions end after 10 s: one that is stopped while it holds a context's head stops the context.
     """
     return await asyncpg.create_pool(
         dsn,
         min_size=1,
         max_size=size,
-        command_timeout=COMMAND_TIMEOUT_S,
+        command_timeout=within_s,
         timeout=5,
         init=role_taker(role),
         reset=nothing,
