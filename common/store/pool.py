@@ -1,8 +1,12 @@
 """Connections to Postgres under one of our three roles."""
 
+import logging
 from typing import Any, Literal
 
 import asyncpg
+
+# It tells, with a traceback each time, that it could not open a spare connection. Who needs one says so in a line.
+logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
 
 Role = Literal["owner", "writer", "reader"]
 
