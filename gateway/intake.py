@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
+from common.bus.api import stored_headers
 from common.bus.outgoing import Ack, OutcomeUnknown, Refused, StreamFull, TooLarge
 from common.codec import CommandCodec
 from common.messages import Rejected
@@ -110,7 +111,7 @@ class Intake:
         if message is None:
             return False
         subject = parse_work(message["subject"])
-        headers = parse_headers(base64.b64decode(message.get("hdrs", "")))
+        headers = stored_headers(message)
         found = (subject.principal, subject.context, headers.get(COMMAND_ID_HEADER), headers.get(VERSION_HEADER))
         if found != (sent.principal, sent.context, sent.id, VERSION):
             return False
@@ -172,9 +173,3 @@ def outcome_unknown(sent: Submission) -> Problem:
 
 def receipt_path(sent: Submission) -> str:
     return f"/commands/{sent.context}/{sent.id}"
-
-
-def parse_headers(raw: bytes) -> dict[str, str]:
-    """NATS message headers as the stream's API gives them."""
-    lines = raw.decode("utf-8", "replace").split("\r\n")[1:]
-    return {name: value.strip() for name, colon, value in (line.partition(":") for line in lines) if colon}

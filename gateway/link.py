@@ -6,22 +6,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import asyncpg
 import nats.errors
 from nats.aio.client import Client
 
-from common.bus.api import ApiError, ask_jetstream
+from common.bus.api import stored_message
 from common.bus.batches import Batches
 from common.bus.connect import connect
 from common.config import Settings
+from common.shell.patience import AWAY
 from common.store.pool import open_pool
 from gateway.problems import later
 
 log = logging.getLogger(__name__)
 
-AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 ACQUIRE_S, ANSWER_S = 2.0, 3.0
-NO_MESSAGE = 10037
 
 
 class Bus:
@@ -56,14 +54,7 @@ class Bus:
 
     async def message(self, timeout_s: float = 5.0, **which: Any) -> dict[str, Any] | None:
         """A message of the command stream, by `seq` or `next_by_subj`, or None. Raises `TimeoutError` and the like."""
-        try:
-            answer = await ask_jetstream(self.nc, "STREAM.MSG.GET.COMMANDS", which, timeout_s)
-        except ApiError as error:
-            if error.code == NO_MESSAGE:
-                return None
-            raise
-        message: dict[str, Any] = answer["message"]
-        return message
+        return await stored_message(self.nc, "COMMANDS", timeout_s, **which)
 
     async def answers(self) -> bool:
         """Whether the command stream answers, by a real round trip."""

@@ -57,7 +57,7 @@ async def project(settings: Settings, modules: Sequence[ModuleType]) -> None:
     """Runs these read models, and the answers to their queries, until cancelled."""
     models: list[ReadModel] = [module.MODEL for module in modules]
     async with AsyncExitStack() as stack:
-        await patiently(lambda: create_tables(settings.read_dsn, models), quiet)
+        await patiently(lambda: create_tables(settings.read_dsn, models))
         writes = await opened(stack, settings.read_dsn, "writer", 2 + 2 * len(models))
         reads = await opened(stack, settings.read_dsn, "reader", 8)
         readers = {
@@ -91,7 +91,7 @@ def answers(modules: Sequence[ModuleType], reads: Any) -> Answers:
 
 
 async def opened(stack: AsyncExitStack, dsn: str, role: Any, size: int) -> Any:
-    pool = await patiently(lambda: open_pool(dsn, role, size), quiet)
+    pool = await patiently(lambda: open_pool(dsn, role, size))
     stack.callback(pool.terminate)
     return pool
 
@@ -116,10 +116,6 @@ class Later:
                 self._pool = await open_pool(self._dsn, "reader", 2)
                 self._stack.callback(self._pool.terminate)
         return self._pool
-
-
-def quiet(error: str) -> None:
-    """`patiently` logs what it waits for."""
 
 
 if __name__ == "__main__":

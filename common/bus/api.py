@@ -1,10 +1,13 @@
 """One question to the JetStream API, answered or raised."""
 
+import base64
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from nats.aio.client import Client
 
+NO_MESSAGE = 10037
 STREAM_NOT_FOUND = 10059
 CONSUMER_NOT_FOUND = 10014
 INVALID_JSON = 10025
@@ -29,3 +32,24 @@ async def ask_jetstream(nc: Client, verb: str, question: dict[str, Any], timeout
     if error := answer.get("error"):
         raise ApiError(error.get("err_code", 0), error.get("description", "no reason given"))
     return answer
+
+
+async def stored_message(nc: Client, stream: str, timeout_s: float = 5.0, **which: Any) -> dict[str, Any] | None:
+    """A stored message as the API gives it, by `seq` or `next_by_subj` or both; None where there is none.
+
+    Raises as `ask_jetstream`.
+    """
+    try:
+        answer = await ask_jetstream(nc, f"STREAM.MSG.GET.{stream}", which, timeout_s)
+    except ApiError as error:
+        if error.code == NO_MESSAGE:
+            return None
+        raise
+    message: dict[str, Any] = answer["message"]
+    return message
+
+
+def stored_headers(message: Mapping[str, Any]) -> dict[str, str]:
+    """The headers of a stored message, which the API gives as base64 of `NATS/1.0` and lines `Name: value`."""
+    lines = base64.b64decode(message.get("hdrs", "")).decode("utf-8", "replace").split("\r\n")[1:]
+    return {name.strip(): value.strip() for name, colon, value in (line.partition(":") for line in lines) if colon}

@@ -101,7 +101,7 @@ class Feed:
         leases = {name: self._leases.held[name] for name in held if name in self._leases.held}
         foreign = {name: lease.epoch for name, lease in leases.items() if lease.source != self._source}
         if foreign:
-            kept = await patiently(lambda: self._table.rewind(foreign, self._source), ignored)
+            kept = await patiently(lambda: self._table.rewind(foreign, self._source))
             if kept != set(foreign):
                 raise LeaseLost(", ".join(sorted(set(foreign) - kept)))
         return {name: 0 if name in foreign else lease.done for name, lease in leases.items()}
@@ -162,7 +162,3 @@ class Feed:
             log.warning("settled commands of %s stay for now: %s", subject, error)
         else:
             self._purged[subject] = done
-
-
-def ignored(error: str) -> None:
-    """For who waits for the database without a place to show it."""

@@ -24,7 +24,11 @@ def is_command_fault(error: Exception) -> bool:
     return isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "")[:2] in COMMAND_FAULTS
 
 
-async def patiently(work: Callable[[], Awaitable[Result]], on_error: Callable[[str], None]) -> Result:
+def unshown(error: str) -> None:
+    """For who has no place to show what is waited for: it is logged all the same."""
+
+
+async def patiently(work: Callable[[], Awaitable[Result]], on_error: Callable[[str], None] = unshown) -> Result:
     """The result of `work`, asked again while the server cannot give one. `on_error` gets each error, then "".
 
     Each error is logged once, until another takes its place.

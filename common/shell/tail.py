@@ -5,19 +5,17 @@ lack our headers and are walked over, each once: what is known of a stream is re
 """
 
 import asyncio
-import base64
 
 from msgspec import Struct
 from nats.aio.client import Client
 
-from common.bus.api import ApiError, ask_jetstream
+from common.bus.api import ask_jetstream, stored_headers, stored_message
 from common.recorded import INCARNATION_HEADER, POSITION_HEADER, VERSION, VERSION_HEADER
 
 LOOKS = 8
 """How often the end is looked for anew while more and more comes."""
 FASTER, MOST = 4, 128
 """By how much the steps back grow, and how many messages are asked for at once in the end."""
-NO_MESSAGE = 10037
 
 
 class Tail(Struct, frozen=True):
@@ -76,20 +74,9 @@ class TailReader:
 
     async def _place(self, sequence: int) -> tuple[int, str] | None:
         """Position and incarnation of the event at this sequence; None where there is none, or a stray."""
-        try:
-            answer = await ask_jetstream(self._nc, f"STREAM.MSG.GET.{self._stream}", {"seq": sequence})
-        except ApiError as error:
-            if error.code == NO_MESSAGE:
-                return None
-            raise
-        headers = parsed_headers(answer["message"].get("hdrs", ""))
+        message = await stored_message(self._nc, self._stream, seq=sequence)
+        headers = stored_headers(message or {})
         position, incarnation = headers.get(POSITION_HEADER, ""), headers.get(INCARNATION_HEADER, "")
         if headers.get(VERSION_HEADER) != VERSION or not (position.isdecimal() and incarnation):
             return None
         return int(position), incarnation
-
-
-def parsed_headers(encoded: str) -> dict[str, str]:
-    """The headers of a stored message as the API gives them: base64 of `NATS/1.0` and lines `Name: value`."""
-    lines = base64.b64decode(encoded).decode("utf-8", "replace").split("\r\n")[1:]
-    return {name.strip(): value.strip() for name, found, value in (line.partition(":") for line in lines) if found}
