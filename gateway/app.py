@@ -26,8 +26,9 @@ from gateway.lag import Beats, Lag, LagDoor
 from gateway.link import Bus, ReadDatabase
 from gateway.openapi import Description, Undecided
 from gateway.problems import Problem, internal, later, of_status
-from gateway.queries_door import HistoryDoor, QueryDoor, ReceiptDoor
+from gateway.queries_door import QueryDoor, ReceiptDoor
 from gateway.receipts import Receipts
+from gateway.record_door import HistoryDoor
 
 
 def build(
