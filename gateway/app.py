@@ -16,6 +16,7 @@ from common.dispatch import QueryDispatcher, QueryHandler
 from common.messages import Command, Query
 from common.principals import load_principals
 from common.recorded import Receipt
+from common.shell.room import Room
 from gateway import __version__, openapi, page
 from gateway.backlog import Backlog
 from gateway.commands_door import CommandDoor, command_routes
@@ -29,6 +30,9 @@ from gateway.problems import Problem, internal, later, of_status
 from gateway.queries_door import QueryDoor, ReceiptDoor
 from gateway.receipts import Receipts
 from gateway.record_door import HistoryDoor
+
+MOST_WAITING = 4096
+"""Requests that wait for the decision of their command at once, at most."""
 
 
 def build(
@@ -73,7 +77,7 @@ class Gateway:
         self._backlog = Backlog(self._bus, self._contexts, settings.backlog_age_s)
         self._receipts = Receipts(self._bus)
         self._intake = Intake(self._bus, self._receipts, self._backlog)
-        self._patience = Patience()
+        self._patience, self._deciding = Patience(), Room(MOST_WAITING)
         self._beats = Beats(self._bus)
         self._lag = Lag(self._bus, self._beats)
 
@@ -81,7 +85,7 @@ class Gateway:
         """Method, path and door of every route."""
         dispatcher = QueryDispatcher(self._queries)
         for each in self._commands:
-            yield "POST", each.path, CommandDoor(each, self._principals, self._intake, self._patience)
+            yield "POST", each.path, CommandDoor(each, self._principals, self._intake, self._patience, self._deciding)
         for query in self._queries:
             yield "GET", query.get, QueryDoor(query, dispatcher, self._principals, self._reads, self._bus)
             if query.stream:

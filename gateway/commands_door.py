@@ -3,18 +3,20 @@
 import os
 import re
 
-import msgspec
 from msgspec import Struct
 
 from common.codec import MAX_BODY, CommandCodec
 from common.messages import Command, Rejected
 from common.principals import Principals
 from common.recorded import Receipt, derived_id
+from common.shell.room import Full, Room
 from common.subjects import is_token
-from gateway.http import CLOSE, JSON, Answer, Asked, Header, Patience, TooLong, TooSlow
+from gateway.conditions import expected_version
+from gateway.decided import decided, undecided
+from gateway.http import CLOSE, Answer, Asked, Patience, TooLong, TooSlow
 from gateway.identity import identified, permit
-from gateway.intake import Intake, Submission, receipt_path
-from gateway.problems import Problem, refused_input
+from gateway.intake import Intake, Submission
+from gateway.problems import Problem, later, refused_input
 
 JSON_TYPE = re.compile(rb"application/json\s*(;\s*charset\s*=\s*\"?utf-8\"?\s*)?", re.IGNORECASE)
 WAIT = re.compile(rb"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?\s*(?:$|[,;])", re.IGNORECASE)
@@ -22,7 +24,6 @@ LONGEST_WAIT_S = 30
 TOKEN_RULE = "must be 1 to 64 letters, digits, '_' or '-'"
 TOO_LARGE = f"the body may have {MAX_BODY} bytes at most"
 NOT_JSON = "the content type must be application/json"
-LATER: Header = (b"retry-after", b"1")
 
 
 class CommandRoute(Struct, frozen=True):
@@ -54,8 +55,10 @@ def command_routes(commands: dict[str, tuple[type[Command], ...]]) -> list[Comma
 class CommandDoor:
     """Takes one type of command in at one route."""
 
-    def __init__(self, route: CommandRoute, principals: Principals, intake: Intake, patience: Patience) -> None:
-        self._principals, self._intake, self._patience = principals, intake, patience
+    def __init__(
+        self, route: CommandRoute, principals: Principals, intake: Intake, patience: Patience, room: Room
+    ) -> None:
+        self._principals, self._intake, self._patience, self._room = principals, intake, patience, room
         self._context, self._declared = route.context, route.command.declared
         self._name, self._codec = route.command.__name__, CommandCodec(route.command)
         self._key = "" if route.derives_key else self._declared.key
@@ -66,6 +69,7 @@ class CommandDoor:
         if asked.query:
             raise Problem(400, "malformed", "a command takes no query parameters", rule="no query parameters")
         command_id, keyed = command_id_of(asked)
+        expected = expected_version(asked.headers)
         body = await json_body(asked, self._patience)
         wait = wait_of(asked)
         key = asked.path[self._key] if self._key else derived_id(asker.name, command_id)
@@ -75,12 +79,26 @@ class CommandDoor:
             command = self._codec.decode(key, body)
         except Rejected as rejected:
             raise refused_input(rejected) from None
-        digest = self._codec.hash(command) if keyed or wait else ""
-        sent = Submission(asker.name, self._context, key, self._name, command_id, keyed, digest, body, self._codec)
+        digest = self._codec.hash(command, expected) if keyed or wait else ""
+        sent = Submission(
+            asker.name, self._context, key, self._name, command_id, keyed, digest, body, self._codec, expected
+        )
         if not wait:
             await self._intake.take(sent)
             return undecided(sent)
-        return decided(sent, await self._intake.take_and_wait(sent, wait), (b"preference-applied", b"wait=%d" % wait))
+        return decided(sent, await self._decision(sent, wait), (b"preference-applied", b"wait=%d" % wait))
+
+    async def _decision(self, sent: Submission, seconds: int) -> Receipt | None:
+        """Takes the command and waits for its receipt. Raises a 503 problem, before anything is sent, when too many
+        wait already."""
+        try:
+            with self._room:
+                return await self._intake.take_and_wait(sent, seconds)
+        except Full:
+            detail = (
+                "too many wait for a decision already; nothing was sent: repeat it later, or without `Prefer: wait`"
+            )
+            raise later("too-many-waiting", detail) from None
 
 
 def command_id_of(asked: Asked) -> tuple[str, bool]:
@@ -113,30 +131,3 @@ def wait_of(asked: Asked) -> int:
     given = asked.headers.get(b"prefer")
     found = WAIT.search(given) if given else None
     return min(int(found[1]), LONGEST_WAIT_S) if found else 0
-
-
-def undecided(sent: Submission, state: str = "undecided", *headers: Header) -> Answer:
-    """202: the command is durable. All that is put in here are tokens, which need no escaping."""
-    where = receipt_path(sent)
-    body = (
-        f'{{"command_id":"{sent.id}","context":"{sent.context}","key":"{sent.key}",'
-        f'"state":"{state}","receipt":"{where}"}}'
-    )
-    return Answer(202, body.encode(), (JSON, (b"location", where.encode()), *headers))
-
-
-def decided(sent: Submission, receipt: Receipt | None, applied: Header) -> Answer:
-    """What became of a command that was waited for."""
-    if receipt is None or receipt.state == "undecided":
-        return undecided(sent, "undecided", LATER, applied)
-    if receipt.state == "parked":
-        return undecided(sent, "parked", LATER, applied)
-    if receipt.code == "command-id-used":
-        raise Problem(422, receipt.code, receipt.message, applied, command_id=sent.id, context=sent.context)
-    location = (b"location", receipt_path(sent).encode())
-    if receipt.state == "accepted":
-        return Answer(200, msgspec.json.encode(receipt), (JSON, location, applied))
-    raise Problem(
-        409, receipt.code, receipt.message, location, applied,
-        rule=receipt.detail, command_id=sent.id, context=sent.context, key=sent.key, receipt=receipt_path(sent),
-    )  # fmt: skip

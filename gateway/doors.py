@@ -9,7 +9,7 @@ from typing import Literal
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from gateway.http import Answer, Asked, Door, Gone, give
+from gateway.http import Answer, Asked, Door, Gone, give, headers_of
 from gateway.problems import Problem, internal
 
 
@@ -29,7 +29,7 @@ def doorway(door: Door) -> ASGIApp:
     """The ASGI application of one door. Every exception becomes a problem."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        asked = Asked(scope["path_params"], scope["query_string"], dict(scope["headers"]), receive)
+        asked = Asked(scope["path_params"], scope["query_string"], headers_of(scope["headers"]), receive)
         try:
             answer = await door(asked)
         except Gone:

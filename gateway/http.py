@@ -1,7 +1,7 @@
 """What a door gets of a request and what it gives back, in plain ASGI."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from time import monotonic
 from typing import Any
 
@@ -25,7 +25,7 @@ class Answer(Struct, frozen=True):
 
 
 class Asked(Struct):
-    """A request: path parameters, query string as sent, headers by lower-case name (of repeated ones the last)."""
+    """A request: path parameters, query string as sent, headers by lower-case name (`headers_of`)."""
 
     path: dict[str, str]
     query: bytes
@@ -34,6 +34,15 @@ class Asked(Struct):
 
 
 Door = Callable[[Asked], Awaitable[Answer]]
+
+
+def headers_of(pairs: Iterable[Header]) -> dict[bytes, bytes]:
+    """Headers by name. One that is repeated is a list, with commas between, as HTTP has it (RFC 9110, 5.3)."""
+    pairs = list(pairs)
+    headers = dict(pairs)
+    if len(headers) == len(pairs):
+        return headers
+    return {name: b", ".join(value for other, value in pairs if other == name) for name in headers}
 
 
 async def give(answer: Answer, send: Send) -> None:

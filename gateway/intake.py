@@ -10,7 +10,8 @@ from common.bus.api import stored_headers
 from common.bus.outgoing import Ack, OutcomeUnknown, Refused, StreamFull, TooLarge
 from common.codec import CommandCodec
 from common.messages import Rejected
-from common.recorded import COMMAND_ID_HEADER, VERSION, VERSION_HEADER, Receipt
+from common.recorded import COMMAND_ID_HEADER, EXPECTED_VERSION_HEADER, VERSION, VERSION_HEADER, Receipt
+from common.shell.admission import expected_version
 from common.subjects import command_subject, parse_work
 from gateway.backlog import Backlog
 from gateway.link import Bus
@@ -25,7 +26,10 @@ Known = Receipt | None
 
 
 class Submission(Struct, frozen=True):
-    """A command, decoded and permitted. `hash` is there when it is `keyed` (the caller chose the id) or awaited."""
+    """A command, decoded and permitted. `hash` is there when it is `keyed` (the caller chose the id) or awaited.
+
+    `expected` is the version that its stream must have, if its sender says so.
+    """
 
     principal: str
     context: str
@@ -36,6 +40,7 @@ class Submission(Struct, frozen=True):
     hash: str
     body: bytes
     codec: CommandCodec
+    expected: int | None = None
 
 
 class Intake:
@@ -88,6 +93,8 @@ class Intake:
             raise refusal
         subject = command_subject(sent.principal, sent.context, sent.key, sent.type)
         headers = {VERSION_HEADER: VERSION, COMMAND_ID_HEADER: sent.id}
+        if sent.expected is not None:
+            headers[EXPECTED_VERSION_HEADER] = str(sent.expected)
         try:
             return await self._bus.batches.publish(subject, headers, sent.body, msg_id)
         except StreamFull:
@@ -119,9 +126,10 @@ class Intake:
             raise id_used(sent)
         try:
             stored = sent.codec.decode(subject.key, base64.b64decode(message.get("data", "")))
+            digest = sent.codec.hash(stored, expected_version(headers))
         except Rejected:
             raise id_used(sent) from None
-        if sent.codec.hash(stored) != sent.hash:
+        if digest != sent.hash:
             raise id_used(sent)
         return True
 
