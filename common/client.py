@@ -12,7 +12,6 @@ from typing import Any
 from uuid import uuid4
 
 import msgspec
-import nats.errors
 from msgspec import Struct
 from msgspec.structs import replace
 from nats.aio.client import Client as Nats
@@ -22,6 +21,7 @@ from common.bus.batches import Batches
 from common.bus.denials import Denials, NotPermitted
 from common.codec import CommandCodec, command_key
 from common.messages import Command, Query
+from common.questions import Answered, NoAnswer, QueryRefused, Questions
 from common.recorded import (
     COMMAND_ID_HEADER,
     EXPECTED_VERSION_HEADER,
@@ -30,9 +30,8 @@ from common.recorded import (
     Receipt,
     receipt_decoder,
 )
-from common.subjects import command_subject, is_token, query_subject
+from common.subjects import command_subject, is_token
 
-STATUS_HEADER = "Daybook-Status"
 ASK_S = 5.0
 FIRST_LOOK_S = 0.5
 MOST_WATCHED = 10_000
@@ -53,24 +52,13 @@ class Sent(Struct, frozen=True):
     hash: str = ""
 
 
-class QueryRefused(Exception):
-    """A query was answered with a problem (RFC 9457); `status` is as HTTP would have it."""
-
-    def __init__(self, status: int, problem: dict[str, Any]) -> None:
-        super().__init__(problem.get("detail") or f"refused with status {status}")
-        self.status, self.problem = status, problem
-
-
-class NoAnswer(Exception):
-    """Nobody answered in time."""
-
-
 class Client:
     """A principal's connection. Made by `connect`."""
 
     def __init__(self, nc: Nats, principal: str, errors: Denials) -> None:
         self._nc, self.principal, self.errors = nc, principal, errors
         self._batches = Batches(nc)
+        self._questions = Questions(nc, principal, errors)
         self._waiting: dict[tuple[str, str], list[tuple[str, asyncio.Future[Receipt]]]] = {}
         self._watching: set[asyncio.Queue[Receipt]] = set()
         self._listening: asyncio.Task[None] | None = None
@@ -141,26 +129,27 @@ class Client:
         answer = await self.ask_named(f"{context.capitalize()}Receipts", {"ids": [command_id]})
         return msgspec.convert(answer, dict[str, Receipt]).get(command_id)
 
-    async def ask(self, query: Query, within: float = ASK_S) -> Any:
-        """The answer to a query, as plain data. Raises `QueryRefused` and `NoAnswer`."""
-        return await self.ask_named(type(query).__name__, msgspec.to_builtins(query), within)
+    async def ask(
+        self, query: Query, within: float = ASK_S, *, after: Sent | str = "", until: Iterable[str] = ()
+    ) -> Any:
+        """The answer to a query, as plain data.
+
+        `after` is a command that it must show, or a position as an answer gave it; `until` are states to wait for.
+        Raises `QueryRefused` and `NoAnswer`.
+        """
+        return (await self.answer(query, within, after=after, until=until)).value
+
+    async def answer(
+        self, query: Query, within: float = ASK_S, *, after: Sent | str = "", until: Iterable[str] = ()
+    ) -> Answered:
+        """As `ask`, and how fresh the answer is."""
+        fields, name = msgspec.to_builtins(query), type(query).__name__
+        token = after if isinstance(after, str) else f"{after.context}:{after.command_id}"
+        return await self._questions.ask(name, fields, within, token, ",".join(until))
 
     async def ask_named(self, type_name: str, fields: Any, within: float = ASK_S) -> Any:
         """As `ask`, by the query's name."""
-        subject = query_subject(self.principal, type_name)
-        try:
-            with self.errors.heard(subject):
-                reply = await self._nc.request(subject, msgspec.json.encode(fields), timeout=within)
-        except NotPermitted:
-            raise NotPermitted(f"{self.principal} may not ask {type_name}") from None
-        except nats.errors.NoRespondersError:
-            raise NoAnswer(f"nobody answers {type_name}") from None
-        except (nats.errors.Error, TimeoutError):
-            raise NoAnswer(f"no answer to {type_name} within {within:g} s") from None
-        answer = msgspec.json.decode(reply.data)
-        if (status := int((reply.headers or {}).get(STATUS_HEADER, "200"))) >= 400:
-            raise QueryRefused(status, answer)
-        return answer
+        return (await self._questions.ask(type_name, fields, within)).value
 
     @asynccontextmanager
     async def watch(self) -> AsyncIterator[AsyncIterator[Receipt]]:

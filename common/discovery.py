@@ -4,7 +4,7 @@ The packages are named by whoever asks; the defaults are Daybook's own. What is 
 declaration stops the process that starts, with one clear `DiscoveryError`, and not the first command that meets it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from inspect import isclass
 from pkgutil import iter_modules
@@ -12,7 +12,9 @@ from types import ModuleType
 from typing import Any
 
 from common.context import Context
+from common.dispatch import QueryHandler
 from common.messages import Command, Id, Query, fields_of
+from common.readmodel import ReadModel
 from common.subjects import is_token
 
 
@@ -46,6 +48,16 @@ def read_models(package: str = "projectors") -> dict[str, ModuleType]:
                 raise DiscoveryError(f"{module.__name__}: {other} has a query named {query.__name__} already")
             queries[query.__name__] = module.__name__
     return found
+
+
+def query_models(modules: Iterable[ModuleType]) -> dict[type[Query], ReadModel]:
+    """The read model whose table each query reads."""
+    return {query: module.MODEL for module in modules for query in module.QUERIES}
+
+
+def query_handlers(modules: Iterable[ModuleType]) -> dict[type[Query], QueryHandler]:
+    """The handler of each query."""
+    return {query: handler for module in modules for query, handler in module.QUERIES.items()}
 
 
 def _names(package: str, *, packages: bool) -> Iterator[str]:

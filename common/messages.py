@@ -70,8 +70,11 @@ class Event(Struct, frozen=True, gc=False):
 
 
 class QueryMeta(StructMeta):
-    """Takes `get` (the route), `stream` (the context whose stream the path names) and `answer` in the class
-    statement."""
+    """Takes `get` (the route), `stream`, `awaits` and `answer` in the class statement.
+
+    `stream` is the context whose stream the path names, `awaits` the field of the answer whose values
+    can be waited for.
+    """
 
     def __new__(
         mcls,
@@ -81,11 +84,12 @@ class QueryMeta(StructMeta):
         *,
         get: str = "",
         stream: str = "",
+        awaits: str = "",
         answer: Any = None,
         **config: Any,
     ) -> Any:
         cls: Any = super().__new__(mcls, name, bases, namespace, **config)
-        cls.get, cls.stream, cls.answer = get, stream, answer
+        cls.get, cls.stream, cls.awaits, cls.answer = get, stream, awaits, answer
         return cls
 
 
@@ -95,6 +99,7 @@ class Query(Struct, frozen=True, forbid_unknown_fields=True, metaclass=QueryMeta
 
     get: ClassVar[str]
     stream: ClassVar[str]
+    awaits: ClassVar[str]
     answer: ClassVar[Any]
 
 

@@ -20,6 +20,7 @@ CAUSATION_HEADER = "Daybook-Causation-Id"
 EXPECTED_VERSION_HEADER = "Daybook-Expected-Version"
 POSITION_HEADER = "Daybook-Position"
 INCARNATION_HEADER = "Daybook-Incarnation"
+STATUS_HEADER = "Daybook-Status"
 
 State = Literal["undecided", "accepted", "rejected", "parked"]
 

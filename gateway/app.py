@@ -1,8 +1,9 @@
 """The gateway: which doors there are, and what they need while it runs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from types import ModuleType
 from typing import Any, Literal
 
 import msgspec
@@ -12,15 +13,17 @@ from litestar.static_files import create_static_files_router
 
 from common import discovery
 from common.config import Settings
-from common.dispatch import QueryDispatcher, QueryHandler
-from common.messages import Command, Query
+from common.dispatch import QueryDispatcher
+from common.messages import Command
 from common.principals import load_principals
 from common.recorded import Receipt
+from common.shell.reading import Reading
 from common.shell.room import Room
 from gateway import __version__, openapi, page
 from gateway.backlog import Backlog
 from gateway.commands_door import CommandDoor, command_routes
 from gateway.doors import route
+from gateway.freshness import Freshness
 from gateway.http import Answer, Asked, Door, Patience
 from gateway.intake import Intake
 from gateway.lag import Beats, Lag, LagDoor
@@ -32,19 +35,22 @@ from gateway.receipts import Receipts
 from gateway.record_door import HistoryDoor
 
 MOST_WAITING = 4096
-"""Requests that wait for the decision of their command at once, at most."""
+"""Requests that wait at once, at most: for the decision of their command, or for an answer fresh enough."""
 
 
 def build(
     settings: Settings,
     commands: dict[str, tuple[type[Command], ...]] | None = None,
-    queries: dict[type[Query], QueryHandler] | None = None,
+    read_models: Sequence[ModuleType] | None = None,
 ) -> Litestar:
-    """The application. Without commands and queries given, it serves all that are discovered. Raises `ConfigError`."""
+    """The application. Without commands and read models given, it serves all that are discovered.
+
+    Raises `ConfigError`.
+    """
     gateway = Gateway(
         settings,
         discovery.commands() if commands is None else commands,
-        discovered_queries() if queries is None else queries,
+        tuple(discovery.read_models().values()) if read_models is None else read_models,
     )
     handlers = [route(method, path, door) for method, path, door in gateway.routes()]
     return Litestar(
@@ -56,11 +62,6 @@ def build(
     )
 
 
-def discovered_queries() -> dict[type[Query], QueryHandler]:
-    """Every query that a read model answers, with its handler."""
-    return {query: handler for module in discovery.read_models().values() for query, handler in module.QUERIES.items()}
-
-
 class Gateway:
     """The parts that the doors share."""
 
@@ -68,26 +69,32 @@ class Gateway:
         self,
         settings: Settings,
         commands: dict[str, tuple[type[Command], ...]],
-        queries: dict[type[Query], QueryHandler],
+        read_models: Sequence[ModuleType],
     ) -> None:
         self._settings, self._contexts = settings, tuple(commands)
-        self._commands, self._queries = command_routes(commands), queries
+        self._commands, self._queries = command_routes(commands), discovery.query_handlers(read_models)
         self._principals = load_principals(settings.principals, self._contexts)
         self._bus, self._reads = Bus(), ReadDatabase(settings.read_dsn)
         self._backlog = Backlog(self._bus, self._contexts, settings.backlog_age_s)
         self._receipts = Receipts(self._bus)
         self._intake = Intake(self._bus, self._receipts, self._backlog)
-        self._patience, self._deciding = Patience(), Room(MOST_WAITING)
+        self._patience, self._waiting = Patience(), Room(MOST_WAITING)
+        self._freshness = Freshness(self._bus, self._receipts, self._contexts, self._waiting)
+        self._read = Reading(
+            discovery.query_models(read_models),
+            QueryDispatcher(self._queries),
+            self._reads.connection,
+            self._freshness.sources,
+        )
         self._beats = Beats(self._bus)
         self._lag = Lag(self._bus, self._beats)
 
     def routes(self) -> Iterator[tuple[Literal["GET", "POST"], str, Door]]:
         """Method, path and door of every route."""
-        dispatcher = QueryDispatcher(self._queries)
         for each in self._commands:
-            yield "POST", each.path, CommandDoor(each, self._principals, self._intake, self._patience, self._deciding)
+            yield "POST", each.path, CommandDoor(each, self._principals, self._intake, self._patience, self._waiting)
         for query in self._queries:
-            yield "GET", query.get, QueryDoor(query, dispatcher, self._principals, self._reads, self._bus)
+            yield "GET", query.get, QueryDoor(query, self._read, self._principals, self._bus)
             if query.stream:
                 yield "GET", f"{query.get}/history", HistoryDoor(query.stream, self._principals, self._bus)
         yield "GET", "/commands/{context}/{command_id}", ReceiptDoor(self._contexts, self._principals, self._receipts)
@@ -103,7 +110,13 @@ class Gateway:
     @asynccontextmanager
     async def running(self, app: Litestar) -> AsyncIterator[None]:
         """Connects in the background: each door is open as soon as what it needs is there."""
-        work = (self._bus.run(self._settings), self._backlog.run(), self._beats.run(), self._patience.run())
+        work = (
+            self._bus.run(self._settings),
+            self._backlog.run(),
+            self._beats.run(),
+            self._patience.run(),
+            self._freshness.run(),
+        )
         tasks = [asyncio.create_task(each) for each in work]
         try:
             yield

@@ -14,7 +14,7 @@ from common.codec import body_type
 from common.messages import Id, Query
 from common.personal import Personal
 from common.recorded import Receipt
-from common.shell.context_queries import AsOfAnswer, HistoryAnswer
+from common.shell.history import AsOfAnswer, HistoryAnswer
 from common.subjects import TOKEN
 from gateway.commands_door import LONGEST_WAIT_S, CommandRoute
 from gateway.receipts import own_queries

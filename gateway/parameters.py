@@ -11,6 +11,7 @@ from msgspec import inspect
 
 from common.codec import path_of_nul
 from common.messages import Rejected
+from common.shell.wish import LONGEST_WAIT_S
 from gateway.problems import refused_input
 
 MOST_PARAMETERS = 32
@@ -56,6 +57,15 @@ def literals(kind: Any) -> dict[str, Callable[[str], Any]]:
             if type(plain) in read:
                 found[field.encode_name] = read[type(plain)]
     return found
+
+
+def seconds(text: str) -> float:
+    """How long to wait. Raises a 400 problem."""
+    if not (text.isascii() and text.isdigit() and int(text) <= LONGEST_WAIT_S):
+        raise refused_input(
+            Rejected("malformed", f"must be a number of seconds from 0 to {LONGEST_WAIT_S} - at `wait`")
+        )
+    return int(text)
 
 
 def integer(text: str) -> int | str:

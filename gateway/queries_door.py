@@ -4,15 +4,18 @@ from collections.abc import Iterable
 
 import msgspec
 
-from common.dispatch import QueryDispatcher
 from common.messages import Query, Rejected
 from common.personal import encode_personal
 from common.principals import Principals
+from common.shell.answers import NOTHING, Ask
+from common.shell.reading import Found
+from common.shell.unanswered import RETRY_AFTER_S, Unanswered
+from common.shell.wish import PLAIN, Wish, wished
 from common.subjects import is_token
-from gateway.http import JSON, Answer, Asked
+from gateway.http import JSON, Answer, Asked, Header
 from gateway.identity import identified
-from gateway.link import Bus, ReadDatabase
-from gateway.parameters import parameters, strict
+from gateway.link import Bus
+from gateway.parameters import parameters, seconds, strict
 from gateway.problems import Problem, refused_input
 from gateway.receipts import Receipts, Silent
 from gateway.record_door import as_of, forward, no_answer
@@ -25,27 +28,49 @@ _encoder = msgspec.json.Encoder(enc_hook=encode_personal)
 class QueryDoor:
     """Answers one type of query, from the read tables; with `as_of`, from the record."""
 
-    def __init__(
-        self, query: type[Query], dispatcher: QueryDispatcher, principals: Principals, reads: ReadDatabase, bus: Bus
-    ) -> None:
-        self._query, self._dispatcher = query, dispatcher
-        self._principals, self._reads, self._bus = principals, reads, bus
+    def __init__(self, query: type[Query], ask: Ask, principals: Principals, bus: Bus) -> None:
+        self._query, self._ask, self._principals, self._bus = query, ask, principals, bus
 
     async def __call__(self, asked: Asked) -> Answer:
         principal = identified(asked, self._principals)
         given = parameters(asked.path, asked.query)
         moment = given.pop("as_of", None) if self._query.stream else None
-        query = strict(given, self._query)
         if moment is not None:
+            strict(given, self._query)
             return await forward(self._bus, principal, self._query.stream, as_of(self._query.stream, asked, moment))
-        async with self._reads.connection() as connection:
-            try:
-                found = await self._dispatcher.dispatch(query, connection)
-            except Rejected as rejected:
-                raise refused_input(rejected) from None
-        if found is None:
-            raise Problem(404, "not-found", "there is nothing of this name, or it is not visible yet")
-        return Answer(200, _encoder.encode(found))
+        try:
+            wish = wish_of(asked, given if self._query.awaits else {})
+            found = await self._ask(strict(given, self._query), principal.name, wish)
+        except Rejected as rejected:
+            raise refused_input(rejected) from None
+        except Unanswered as why:
+            raise unanswered(why) from None
+        return given_back(found, asked.headers.get(b"if-none-match", b""))
+
+
+def wish_of(asked: Asked, given: dict[str, str]) -> Wish:
+    """What is wished by headers and by `until` and `wait`, which are taken out of the parameters. Raises `Rejected`."""
+    after, prefer = asked.headers.get(b"daybook-after", b""), asked.headers.get(b"prefer", b"")
+    until, wait = given.pop("until", ""), given.pop("wait", None)
+    if not after and not until and wait is None:
+        return PLAIN
+    wish = wished(after.decode("latin-1"), until, prefer.decode("latin-1"))
+    return wish if wait is None else msgspec.structs.replace(wish, wait_s=seconds(wait))
+
+
+def given_back(found: Found, known: bytes) -> Answer:
+    """The answer, or 304 when the asker knows this version already. Raises a 404 problem that says how fresh it is."""
+    headers: list[Header] = [(name.lower().encode(), value.encode()) for name, value in found.headers.items()]
+    if found.value is None:
+        raise Problem(404, "not-found", NOTHING, *headers)
+    if known and found.headers.get("ETag", "").encode() in [tag.strip() for tag in known.split(b",")]:
+        return Answer(304, b"", tuple(headers))
+    return Answer(200, _encoder.encode(found.value), (JSON, *headers))
+
+
+def unanswered(why: Unanswered) -> Problem:
+    retry = [(b"retry-after", b"%d" % RETRY_AFTER_S)] if why.status == 503 else []
+    return Problem(why.status, why.code, why.detail, *retry, **why.members)
 
 
 class ReceiptDoor:

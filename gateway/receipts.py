@@ -76,7 +76,7 @@ class Receipts:
             answer.set_result(Silent() if found is None else found.get(command_id))
 
     async def _request(self, principal: str, context: str, ids: list[str]) -> dict[str, Receipt] | None:
-        query = own_queries(context)[2](ids)
+        query = own_queries(context).receipts(ids)
         subject = query_subject(principal, type(query).__name__)
         try:
             reply = await self._bus.nc.request(subject, msgspec.json.encode(query), timeout=REQUEST_S)

@@ -3,9 +3,9 @@
 import msgspec
 import nats.errors
 
-from common.client import STATUS_HEADER
 from common.messages import Query
 from common.principals import Principal, Principals
+from common.recorded import STATUS_HEADER
 from common.subjects import is_token, query_subject
 from gateway.http import JSON, Answer, Asked
 from gateway.identity import identified

@@ -7,29 +7,36 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
 from types import ModuleType
 from typing import Any
+
+from nats.aio.client import Client
 
 from common import runtime
 from common.bus.connect import connect
 from common.config import ConfigError, Settings
-from common.discovery import DiscoveryError, read_models
+from common.discovery import DiscoveryError, commands, query_handlers, query_models, read_models
 from common.dispatch import QueryDispatcher
-from common.messages import Query
 from common.readmodel import ReadModel
+from common.recorded import Receipt
 from common.shell.answers import Answers, answers_app
-from common.shell.patience import patiently
+from common.shell.context_queries import HeadAnswer, head_behind
+from common.shell.heads import Heads
+from common.shell.news import News
+from common.shell.patience import AWAY, patiently
 from common.shell.projection import Projection
+from common.shell.reading import Reading, Sources
+from common.shell.room import Room
 from common.store.pool import open_pool
-from common.store.read_schema import TableDiffers, create_tables, read_checkpoints
+from common.store.read_schema import TableDiffers, create_tables
 from common.store.reader import EventReader
 
 log = logging.getLogger("projectors")
 
 USER = "projectors"
-POSITION_HEADER = "Daybook-Position"
+MOST_WAITING = 4096
 
 
 def main() -> None:
@@ -66,28 +73,32 @@ async def project(settings: Settings, modules: Sequence[ModuleType]) -> None:
         }
         nc = await connect(settings, USER)
         stack.push_async_callback(nc.close)
-        app = answers_app(settings, answers(modules, reads))
+        app = answers_app(settings, await answers(modules, nc, reads, readers))
         async with asyncio.TaskGroup() as group:
             group.create_task(Projection(nc, writes, models, readers).run())
             await app.start()
             stack.push_async_callback(app.stop)
 
 
-def answers(modules: Sequence[ModuleType], reads: Any) -> Answers:
-    """What answers the queries of these read models from their tables, and says up to which position."""
-    handlers = {query: handler for module in modules for query, handler in module.QUERIES.items()}
-    model_of = {query: module.MODEL.name for module in modules for query in module.QUERIES}
+async def answers(modules: Sequence[ModuleType], nc: Client, reads: Any, readers: Mapping[str, EventReader]) -> Answers:
+    """What answers the queries of these read models from their tables, as fresh as it is wished."""
 
-    @asynccontextmanager
-    async def connection(principal: str) -> AsyncIterator[Any]:
-        async with reads.acquire(timeout=2) as acquired:
-            yield acquired
+    async def receipt(principal: str, context: str, command_id: str) -> Receipt | None:
+        with suppress(*AWAY):
+            return (await readers[context].receipts(principal, [command_id])).get(command_id)
+        return None
 
-    async def freshness(query: type[Query], connection: Any) -> Mapping[str, str]:
-        checkpoints = await read_checkpoints(connection, model_of[query])
-        return {POSITION_HEADER: ", ".join(f"{name}={each.position}" for name, each in sorted(checkpoints.items()))}
+    async def head(context: str, positions: tuple[int, ...]) -> HeadAnswer | None:
+        with suppress(*AWAY):
+            return await head_behind(readers[context], positions)
+        return None
 
-    return Answers(QueryDispatcher(handlers), connection, freshness)
+    news = News()
+    await news.listen(nc)
+    sources = Sources(lambda: nc, receipt, news, Heads(head), commands(), Room(MOST_WAITING))
+    dispatcher = QueryDispatcher(query_handlers(modules))
+    reading = Reading(query_models(modules), dispatcher, lambda: reads.acquire(timeout=2), sources)
+    return Answers(dispatcher.queries, reading)
 
 
 async def opened(stack: AsyncExitStack, dsn: str, role: Any, size: int) -> Any:

@@ -94,7 +94,7 @@ class OrderPage(Struct, frozen=True):
     next: str | None
 
 
-class GetOrder(Query, get="/orders/{order_id}", stream="order", answer=OrderView):
+class GetOrder(Query, get="/orders/{order_id}", stream="order", awaits="state", answer=OrderView):
     """One order."""
 
     order_id: Id

@@ -82,10 +82,10 @@ async def test_the_context_of_the_example_is_found_with_its_routes(tmp_path: Pat
     script = """
 from common import discovery
 from gateway import openapi
-from gateway.app import discovered_queries
 from gateway.commands_door import command_routes
 discovery.contexts()
-print(*openapi.operations(command_routes(discovery.commands()), discovered_queries()).document("", "")["paths"])
+queries = discovery.query_handlers(discovery.read_models().values())
+print(*openapi.operations(command_routes(discovery.commands()), queries).document("", "")["paths"])
 """
     paths = await run([sys.executable, "-c", script], tmp_path, PYTHONPATH=f"{tmp_path}:{PROJECT}")
     assert {"/reviews", "/reviews/{review_id}", "/reviews/of/{sku}"} <= set(paths.split())

@@ -12,6 +12,8 @@ from common.principals import Entry
 from common.servers.nats import NatsUser
 
 EVERYTHING = [">"]
+NEWS = ["moved.*", "event.>"]
+"""What those hear who wait for a read model, or for a stream's next event."""
 
 
 def nats_users(
@@ -46,11 +48,11 @@ def own_rights(contexts: Sequence[str]) -> dict[str, tuple[list[str], list[str]]
         # It checks the API key and then speaks for the principal.
         "gateway": (
             ["command.>", "query.>", "beat.>", f"$JS.API.STREAM.MSG.GET.{COMMANDS}"],
-            [inbox("gateway"), "receipt.>", "beat.>"],
+            [inbox("gateway"), "receipt.>", "beat.>", *NEWS],
         ),
         # Whatever a sender's reply subject says, an answer can land in an inbox only.
         "answers": (["_INBOX.>"], ["query.>"]),
-        "projectors": (["beat.>", *reading(streams)], [inbox("projectors"), "beat.>"]),
+        "projectors": (["beat.>", "moved.*", *reading(streams)], [inbox("projectors"), "beat.>", "receipt.>", *NEWS]),
     }
     for context in contexts:
         user = f"context-{context}"
@@ -60,10 +62,11 @@ def own_rights(contexts: Sequence[str]) -> dict[str, tuple[list[str], list[str]]
             f"receipt.*.{context}.>",
             f"hint.{context}",
             "beat.>",
+            "moved.*",
             f"$JS.API.STREAM.PURGE.{COMMANDS}",
             *reading([COMMANDS, *streams]),
         ]
-        rights[user] = (publish, [inbox(user), f"hint.{context}"])
+        rights[user] = (publish, [inbox(user), f"hint.{context}", f"receipt.*.{context}.*"])
     return rights
 
 

@@ -4,8 +4,9 @@ The asker's name is in the subject, where the server has checked it. An answer g
 gateway, which asks for others; a reply subject that lies elsewhere could steer our words into somebody's stream.
 """
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
 from typing import Any
@@ -24,22 +25,29 @@ from common.config import Settings
 from common.dispatch import QueryDispatcher
 from common.messages import Query, Rejected
 from common.personal import Personal, encode_personal
-from common.recorded import VERSION, VERSION_HEADER
+from common.recorded import STATUS_HEADER, VERSION, VERSION_HEADER
 from common.shell.patience import AWAY
+from common.shell.reading import Found
+from common.shell.unanswered import RETRY_AFTER_S, Unanswered
+from common.shell.wish import AFTER_HEADER, PLAIN, UNTIL_HEADER, Wish, wished
 
 log = logging.getLogger(__name__)
 
 USER = "answers"
 GATEWAY = "gateway"
-STATUS_HEADER = "Daybook-Status"
 RETRY_HEADER = "Retry-After"
+NOTHING = "there is nothing of this name, or it is not visible yet"
 WORKERS = 16
 """Queries of one type that are answered at the same time, at most."""
 
+Ask = Callable[[Query, str, Wish], Awaitable[Found]]
+"""Answers a principal's query as it is wished. Raises `Rejected`, `Unanswered`, and what a database away raises."""
 Connect = Callable[[str], AbstractAsyncContextManager[Any]]
 """What a handler asks, opened for one query of a principal: a database connection, or whatever it takes."""
 Freshness = Callable[[type[Query], Any], Awaitable[Mapping[str, str]]]
 """The headers that say how fresh an answer is; asked before its rows are read, so that those are as fresh at least."""
+Arrive = Callable[[str, Wish], Awaitable[None]]
+"""Waits until what a principal wishes to see can be seen. Raises `Unanswered` when that is not in time."""
 
 
 class Answer(Struct, frozen=True):
@@ -64,32 +72,54 @@ async def unsaid(query: type[Query], connection: Any) -> Mapping[str, str]:
     return {}
 
 
+async def at_once(principal: str, wish: Wish) -> None:
+    """For who shows everything at once."""
+
+
+def asked_directly(
+    dispatcher: QueryDispatcher, connect: Connect, freshness: Freshness = unsaid, arrive: Arrive = at_once
+) -> Ask:
+    """Asks each query with a connection of its own."""
+
+    async def ask(query: Query, principal: str, wish: Wish) -> Found:
+        await arrive(principal, wish)
+        async with connect(principal) as connection:
+            headers = await freshness(type(query), connection)
+            return Found(await dispatcher.dispatch(query, connection), headers)
+
+    return ask
+
+
 class Answers:
-    """Answers the queries that a dispatcher knows, each with a connection of its own."""
+    """Answers queries of these types."""
 
-    def __init__(self, dispatcher: QueryDispatcher, connect: Connect, freshness: Freshness = unsaid) -> None:
-        self.queries: Iterable[type[Query]] = dispatcher.queries
-        self._dispatcher, self._connect, self._freshness = dispatcher, connect, freshness
-        self._decoders = {query: msgspec.json.Decoder(query) for query in dispatcher.queries}
+    def __init__(self, queries: Iterable[type[Query]], ask: Ask) -> None:
+        self.queries = tuple(queries)
+        self._ask = ask
+        self._decoders = {query: msgspec.json.Decoder(query) for query in self.queries}
+        self._waiting: set[asyncio.Task[None]] = set()
 
-    async def answer(self, query: type[Query], principal: str, body: bytes) -> Answer:
+    async def answer(
+        self, query: type[Query], principal: str, body: bytes, headers: Mapping[str, str] | None = None
+    ) -> Answer:
         """The answer to one question. Never raises: what goes wrong is an answer too, as an RFC 9457 problem."""
         try:
-            asked = strictly(self._decoders[query], body or b"{}")
-            async with self._connect(principal) as connection:
-                headers = await self._freshness(query, connection)
-                found = await self._dispatcher.dispatch(asked, connection)
-            if found is None:
-                return problem(404, "not-found", "there is nothing of this name, or it is not visible yet")
-            return Answer(200, answer_encoder.encode(found), headers)
+            wish = wish_of(headers)
+            found = await self._ask(strictly(self._decoders[query], body or b"{}"), principal, wish)
         except Rejected as rejected:
             return refusal(rejected)
+        except Unanswered as why:
+            retry = {RETRY_HEADER: str(RETRY_AFTER_S)} if why.status == 503 else {}
+            return problem(why.status, why.code, why.detail, retry, **why.members)
         except AWAY as error:
             log.warning("%s cannot be answered now: %s: %s", query.__name__, type(error).__name__, error)
             return problem(503, "database-away", "the database cannot be reached; ask again", {RETRY_HEADER: "5"})
         except Exception:
             log.exception("%s failed", query.__name__)
             return problem(500, "internal", "the query failed for a reason of ours; it has been noted")
+        if found.value is None:
+            return problem(404, "not-found", NOTHING, found.headers)
+        return Answer(200, answer_encoder.encode(found.value), found.headers)
 
     def subscribe(self, broker: NatsBroker) -> None:
         """Answers on the broker from its start on, shared with other processes that do the same."""
@@ -107,14 +137,33 @@ class Answers:
             principal = message.subject.split(".")[1]
             if not message.reply.startswith((f"_INBOX.{principal}.", f"_INBOX.{GATEWAY}.")):
                 return
-            answer = await self.answer(query, principal, message.data)
-            headers = {VERSION_HEADER: VERSION, STATUS_HEADER: str(answer.status), **answer.headers}
-            try:
-                await broker.publish(answer.body, message.reply, headers=headers)
-            except nats.errors.Error as error:
-                log.warning("an answer to %s was lost: %s", principal, error)
+            answering = self._respond(broker, query, principal, message)
+            if AFTER_HEADER in (message.headers or {}) or UNTIL_HEADER in (message.headers or {}):
+                self._aside(answering)  # Who may wait takes no turn from those who do not.
+            else:
+                await answering
 
         return respond
+
+    async def _respond(self, broker: NatsBroker, query: type[Query], principal: str, message: Any) -> None:
+        answer = await self.answer(query, principal, message.data, message.headers)
+        headers = {VERSION_HEADER: VERSION, STATUS_HEADER: str(answer.status), **answer.headers}
+        try:
+            await broker.publish(answer.body, message.reply, headers=headers)
+        except nats.errors.Error as error:
+            log.warning("an answer to %s was lost: %s", principal, error)
+
+    def _aside(self, answering: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(answering)
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+
+
+def wish_of(headers: Mapping[str, str] | None) -> Wish:
+    """The wish that a request states. Raises `Rejected`."""
+    if not headers:
+        return PLAIN
+    return wished(headers.get(AFTER_HEADER, ""), headers.get(UNTIL_HEADER, ""), headers.get("Prefer", ""))
 
 
 def answers_app(settings: Settings, *answers: Answers) -> FastStream:

@@ -16,12 +16,14 @@ from common.bus.connect import BusErrors, connect
 from common.config import Settings
 from common.context import Context
 from common.dispatch import QueryDispatcher
-from common.recorded import VERSION, VERSION_HEADER
+from common.recorded import VERSION, VERSION_HEADER, Receipt
 from common.shell.admission import Admission
-from common.shell.answers import Answers, answers_app
-from common.shell.context_queries import Asker, context_queries
+from common.shell.answers import Answers, answers_app, asked_directly
+from common.shell.arrival import Arrival
+from common.shell.context_queries import context_queries, from_record
 from common.shell.feed import Feed, partitions
 from common.shell.handover import Handover
+from common.shell.history import Asker
 from common.shell.lease import LeaseKeeper
 from common.shell.outbox import bus_outbox, quietly
 from common.shell.patience import patiently
@@ -142,11 +144,15 @@ class ContextPart:
         self._relay = Relay(nc, handover, name)
         self._settings = settings
         self._reference_trouble = ""
-        self.answers = Answers(QueryDispatcher(context_queries(context, vault.opened)), self._asker)
+        dispatcher, arrival = QueryDispatcher(context_queries(context, vault.opened)), Arrival(nc, name, self._receipt)
+        self.answers = Answers(dispatcher.queries, asked_directly(dispatcher, self._asker, from_record, arrival))
 
     @asynccontextmanager
     async def _asker(self, principal: str) -> AsyncIterator[Asker]:
         yield Asker(self._reader, principal, self._roles.get(principal, frozenset()))
+
+    async def _receipt(self, principal: str, context: str, command_id: str) -> Receipt | None:
+        return (await self._reader.receipts(principal, [command_id])).get(command_id)
 
     def works(self) -> list[Coroutine[Any, Any, None]]:
         """All that has to run, each until cancelled."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, Literal
@@ -10,6 +10,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from common.readmodel import ReadModel
+from common.shell.news import Move
 from common.shell.patience import AWAY, is_command_fault
 from common.shell.rolling import Rolling
 from common.store.fold import Happened, fold, touched
@@ -20,6 +21,12 @@ from common.store.reader import Head
 log = logging.getLogger(__name__)
 
 NOWHERE = Checkpoint(0, "", 0, 0)
+Tell = Callable[[Move], Awaitable[None]]
+"""Tells that a model has come further, to those who wait for that. Never raises."""
+
+
+async def untold(move: Move) -> None:
+    """For a model that nobody asks."""
 
 
 class ModelBeat(Struct, frozen=True):
@@ -43,8 +50,8 @@ class Follower:
     is catching up.
     """
 
-    def __init__(self, pool: Any, model: ReadModel, schema: str) -> None:
-        self.model, self._pool, self._schema = model, pool, schema
+    def __init__(self, pool: Any, model: ReadModel, schema: str, tell: Tell = untold) -> None:
+        self.model, self._pool, self._schema, self._tell = model, pool, schema, tell
         self._table = Table(model, schema)
         self._lock = asyncio.Lock()  # The contexts of a model share its rows.
         self._latency = {context: Rolling() for context in model.follows}
@@ -140,6 +147,7 @@ class Follower:
             if await self._table.write(self._pool, self.checkpoints, context, after, rows):
                 self.checkpoints[context] = after
                 self.written += 1
+                await self._tell(Move(self.model.name, context, after.position))
                 self._measure(context, run)
                 return
             self._known = False  # Somebody else has moved it.

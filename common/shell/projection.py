@@ -23,6 +23,7 @@ from common.bus.pull import Pulled, Puller
 from common.readmodel import ReadModel
 from common.recorded import VERSION, VERSION_HEADER, recorded_decoder
 from common.shell.follower import Follower
+from common.shell.news import Move, told
 from common.shell.patience import AWAY, LONGEST_S, SHORTEST_S
 from common.store.fold import PAGE, Happened, decoded, followed
 from common.store.reader import EventReader
@@ -206,7 +207,7 @@ class Projection:
         batch: int = 256,
     ) -> None:
         self._nc = nc
-        self.followers = {model.name: Follower(pool, model, schema) for model in models}
+        self.followers = {model.name: Follower(pool, model, schema, self._tell) for model in models}
         self.feeds = {
             context: ContextFeed(
                 nc,
@@ -232,8 +233,12 @@ class Projection:
                     await self._say(f"beat.projector.{name}", msgspec.json.encode(beat))
             await asyncio.sleep(BEAT_S)
 
-    async def _say(self, subject: str, beat: bytes) -> None:
+    async def _tell(self, move: Move) -> None:
+        if self._nc.is_connected:
+            await self._say(f"moved.{move.model}", told(move))
+
+    async def _say(self, subject: str, said: bytes) -> None:
         try:
-            await self._nc.publish(subject, beat, headers={VERSION_HEADER: VERSION})
+            await self._nc.publish(subject, said, headers={VERSION_HEADER: VERSION})
         except nats.errors.Error as error:
-            log.warning("a beat was not said: %s", error)
+            log.warning("%s was not said: %s", subject, error)

@@ -13,8 +13,9 @@ from rich.table import Table
 
 from common.bus.denials import NotPermitted
 from common.bus.outgoing import OutcomeUnknown, Refused, StreamFull, TooLarge
-from common.client import Client, NoAnswer, QueryRefused, connect
+from common.client import Client, connect
 from common.config import Settings
+from common.questions import NoAnswer, QueryRefused
 from common.recorded import Receipt
 
 TROUBLE = (NoAnswer, NotPermitted, QueryRefused, OutcomeUnknown, Refused, StreamFull, TooLarge, OSError, ValueError)

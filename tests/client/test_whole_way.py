@@ -12,7 +12,8 @@ import pytest_asyncio
 from click.testing import CliRunner, Result
 
 from common.bus.denials import NotPermitted
-from common.client import Client, QueryRefused, Sent, body_of, connect
+from common.client import Client, Sent, body_of, connect
+from common.questions import QueryRefused
 from common.recorded import COMMAND_ID_HEADER, VERSION, VERSION_HEADER
 from contexts.order.commands import CancelOrder, PlaceOrder
 from contexts.product.commands import AddProduct, ChangePrice

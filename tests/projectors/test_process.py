@@ -15,7 +15,7 @@ from common.bus.connect import connect
 from common.config import PROJECT, Settings
 from common.servers.embedded import child_environment
 from common.servers.files import free_port
-from common.shell.answers import STATUS_HEADER
+from common.recorded import STATUS_HEADER
 from tests.servers import until
 
 

@@ -18,8 +18,10 @@ from common.config import Settings
 from common.context import Context, Known
 from common.dispatch import QueryDispatcher
 from common.messages import Event, Id, Query, Rejected
-from common.shell.answers import STATUS_HEADER, Answers, answers_app
-from common.shell.context_queries import Asker, context_queries
+from common.recorded import STATUS_HEADER
+from common.shell.answers import Answers, answers_app, asked_directly
+from common.shell.context_queries import context_queries
+from common.shell.history import Asker
 from common.store.append import Batch, append
 from common.store.new_rows import NewReceipt
 from tests.shell.conftest import Desk as WorkersDesk
@@ -63,7 +65,7 @@ def things() -> Answers:
     async def freshness(query: type[Query], connection: Any) -> dict[str, str]:
         return {"Daybook-Position": "things=7"}
 
-    return Answers(QueryDispatcher({GetThing: get_thing}), principal_itself, freshness)
+    return Answers([GetThing], asked_directly(QueryDispatcher({GetThing: get_thing}), principal_itself, freshness))
 
 
 @pytest.mark.parametrize(
@@ -172,7 +174,7 @@ class Desk:
         async def asker(principal: str) -> AsyncIterator[Asker]:
             yield Asker(world.reader, principal)
 
-        self._answers = Answers(QueryDispatcher(self.handlers), asker)
+        self._answers = Answers(self.handlers, asked_directly(QueryDispatcher(self.handlers), asker))
         self._prefix = context.name.capitalize()
 
     async def ask(self, kind: str, principal: str = "alice", **question: Any) -> tuple[int, Any]:
@@ -264,7 +266,7 @@ async def test_personal_data_is_open_only_to_those_who_may_read_it(
         yield Asker(desk.reader, principal, frozenset(roles))
 
     handlers = context_queries(remembering, desk.vault.opened)
-    answers = Answers(QueryDispatcher(handlers), asker)
+    answers = Answers(handlers, asked_directly(QueryDispatcher(handlers), asker))
     history, as_of, *_ = handlers
     page = msgspec.json.decode((await answers.answer(history, "alice", b'{"stream":"b1"}')).body)
     state = msgspec.json.decode((await answers.answer(as_of, "alice", b'{"stream":"b1"}')).body)["state"]
