@@ -11,7 +11,7 @@ from nats.aio.client import Client as Nats
 
 from common.bus.denials import Denials, NotPermitted
 from common.recorded import POSITION_HEADER, STATUS_HEADER
-from common.shell.wish import AFTER_HEADER, LONGEST_WAIT_S, STALENESS_HEADER, UNTIL_HEADER
+from common.shell.wish import AFTER_HEADER, LONGEST_WAIT_S, PREFER, STALENESS_HEADER, UNTIL_HEADER
 from common.subjects import query_subject
 
 ON_THE_WAY_S = 1.0
@@ -69,7 +69,7 @@ def wishes(after: str, until: str, within: float) -> dict[str, str]:
     """The headers that wish for a fresh answer."""
     found = {AFTER_HEADER: after, UNTIL_HEADER: until}
     wished = {name: text for name, text in found.items() if text}
-    return wished | {"Prefer": f"wait={min(ceil(within), LONGEST_WAIT_S)}"} if wished else {}
+    return wished | {PREFER: f"wait={min(ceil(within), LONGEST_WAIT_S)}"} if wished else {}
 
 
 def answered(body: bytes, headers: Mapping[str, str]) -> Answered:

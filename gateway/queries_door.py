@@ -37,7 +37,9 @@ class QueryDoor:
         moment = given.pop("as_of", None) if self._query.stream else None
         if moment is not None:
             strict(given, self._query)
-            return await forward(self._bus, principal, self._query.stream, as_of(self._query.stream, asked, moment))
+            return await forward(
+                self._bus, principal, self._query.stream, as_of(self._query.stream, asked, moment), asked
+            )
         try:
             wish = wish_of(asked, given if self._query.awaits else {})
             found = await self._ask(strict(given, self._query), principal.name, wish)

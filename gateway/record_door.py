@@ -6,6 +6,7 @@ import nats.errors
 from common.messages import Query
 from common.principals import Principal, Principals
 from common.recorded import STATUS_HEADER
+from common.shell.wish import AFTER_HEADER, PREFER, wait_of
 from common.subjects import is_token, query_subject
 from gateway.http import JSON, Answer, Asked
 from gateway.identity import identified
@@ -28,20 +29,30 @@ class HistoryDoor:
     async def __call__(self, asked: Asked) -> Answer:
         principal = identified(asked, self._principals)
         query = strict(parameters({"stream": stream_of(asked)}, asked.query), self._history)
-        return await forward(self._bus, principal, self._context, query)
+        return await forward(self._bus, principal, self._context, query, asked)
 
 
-async def forward(bus: Bus, principal: Principal, context: str, query: Query) -> Answer:
-    """Asks the context's process in the principal's name and hands its answer on."""
-    subject = query_subject(principal.name, type(query).__name__)
+async def forward(bus: Bus, principal: Principal, context: str, query: Query, asked: Asked) -> Answer:
+    """Asks the context's process in the principal's name, with what is wished, and hands its answer on."""
+    subject, body = query_subject(principal.name, type(query).__name__), msgspec.json.encode(query)
+    wish = wishes(asked)
+    patience = FORWARD_S + (wait_of(wish.get(PREFER, "")) if wish else 0)
     try:
-        reply = await bus.nc.request(subject, msgspec.json.encode(query), timeout=FORWARD_S)
+        reply = await bus.nc.request(subject, body, timeout=patience, headers=wish or None)
     except (nats.errors.Error, TimeoutError):
         raise no_answer(context) from None
     headers = reply.headers or {}
     status = int(headers.get(STATUS_HEADER, "200"))
     kept = [(name.lower().encode(), value.encode()) for name, value in headers.items() if name in HANDED_ON]
     return Answer(status, reply.data, (JSON if status < 400 else PROBLEM_JSON, *kept))
+
+
+def wishes(asked: Asked) -> dict[str, str]:
+    """The headers that say after what the answer must be, if any do."""
+    named = {name: asked.headers.get(name.lower().encode()) for name in (AFTER_HEADER, PREFER)}
+    if named[AFTER_HEADER] is None:
+        return {}
+    return {name: text.decode("latin-1") for name, text in named.items() if text is not None}
 
 
 def no_answer(context: str) -> Problem:

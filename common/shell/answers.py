@@ -29,7 +29,7 @@ from common.recorded import STATUS_HEADER, VERSION, VERSION_HEADER
 from common.shell.patience import AWAY
 from common.shell.reading import Found
 from common.shell.unanswered import RETRY_AFTER_S, Unanswered
-from common.shell.wish import AFTER_HEADER, PLAIN, UNTIL_HEADER, Wish, wished
+from common.shell.wish import AFTER_HEADER, PLAIN, PREFER, UNTIL_HEADER, Wish, wished
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +163,7 @@ def wish_of(headers: Mapping[str, str] | None) -> Wish:
     """The wish that a request states. Raises `Rejected`."""
     if not headers:
         return PLAIN
-    return wished(headers.get(AFTER_HEADER, ""), headers.get(UNTIL_HEADER, ""), headers.get("Prefer", ""))
+    return wished(headers.get(AFTER_HEADER, ""), headers.get(UNTIL_HEADER, ""), headers.get(PREFER, ""))
 
 
 def answers_app(settings: Settings, *answers: Answers) -> FastStream:

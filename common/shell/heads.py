@@ -5,15 +5,13 @@ own database. The answer is shared by all queries of the next moments; the time 
 """
 
 import asyncio
-import logging
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
 from time import monotonic
 
 from msgspec import Struct
 
 from common.shell.context_queries import HeadAnswer
-
-log = logging.getLogger(__name__)
 
 AskHead = Callable[[str, tuple[int, ...]], Awaitable[HeadAnswer | None]]
 """Asks a context for its head and the lag behind positions; None when it does not answer. Never raises."""
@@ -24,9 +22,11 @@ WORTH_WAITING_S = 0.02
 SILENT_S = 1.0
 """For so long nobody waits for a context that has not answered."""
 UNKNOWN_AFTER_S = 5.0
+KEPT = 8
+"""Answers per context: an older one may tell of a reader that is further behind."""
 
 
-class _Known(Struct):
+class _Known(Struct, frozen=True):
     """The head as it was asked for at a monotonic time, and how old the oldest event behind a position was then."""
 
     asked_at: float
@@ -34,27 +34,37 @@ class _Known(Struct):
     behind: int
     age_ms: float | None
 
+    @property
+    def since_s(self) -> float:
+        return monotonic() - self.asked_at
+
+    def bound_ms(self, position: int) -> float | None:
+        """The most that the age of the oldest event behind a position can be now; None when this does not tell."""
+        if self.since_s >= UNKNOWN_AFTER_S:
+            return None
+        if position >= self.head:
+            return self.since_s * 1000
+        if position < self.behind or self.age_ms is None:
+            return None
+        return self.age_ms + self.since_s * 1000
+
 
 class Heads:
     """What is known of the heads of contexts."""
 
     def __init__(self, ask: AskHead) -> None:
         self._ask = ask
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, deque[_Known]] = defaultdict(lambda: deque(maxlen=KEPT))
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._silent_until: dict[str, float] = {}
 
     def look(self, context: str, position: int) -> None:
         """Sees to it that something recent is known soon, for a reader that is at this position."""
-        if context in self._asking or self._suffices(self._known.get(context), position):
+        known = self._known[context]
+        if context in self._asking or (known and known[-1].since_s < FRESH_S and position >= known[-1].behind):
             return
         self._asking[context] = task = asyncio.create_task(self._look(context, position))
         task.add_done_callback(lambda _: self._asking.pop(context, None))
-
-    def _suffices(self, known: _Known | None, position: int) -> bool:
-        if known is None or monotonic() - known.asked_at >= FRESH_S:
-            return False
-        return position >= known.behind
 
     async def _look(self, context: str, position: int) -> None:
         asked_at = monotonic()
@@ -63,7 +73,7 @@ class Heads:
             self._silent_until[context] = monotonic() + SILENT_S
             return
         behind, age = (position, answer.lag[0].ms) if answer.lag else (answer.position, 0.0)
-        self._known[context] = _Known(asked_at, answer.position, behind, age)
+        self._known[context].append(_Known(asked_at, answer.position, behind, age))
 
     async def staleness_ms(self, context: str, position: int) -> float | None:
         """At most how old the oldest event is that a reader at this position does not show; None: unknown."""
@@ -72,10 +82,5 @@ class Heads:
             await asyncio.wait({asking}, timeout=WORTH_WAITING_S)
             if not asking.done():
                 self._silent_until[context] = monotonic() + SILENT_S
-        known = self._known.get(context)
-        since = monotonic() - known.asked_at if known else UNKNOWN_AFTER_S
-        if known is None or since >= UNKNOWN_AFTER_S:
-            return None
-        if position >= known.head:
-            return since * 1000
-        return None if known.age_ms is None or position < known.behind else known.age_ms + since * 1000
+        bounds = [each.bound_ms(position) for each in self._known[context]]
+        return min((bound for bound in bounds if bound is not None), default=None)

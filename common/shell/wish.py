@@ -13,7 +13,7 @@ from msgspec import Struct
 from common.messages import Rejected
 from common.subjects import is_token
 
-AFTER_HEADER, UNTIL_HEADER = "Daybook-After", "Daybook-Until"
+AFTER_HEADER, UNTIL_HEADER, PREFER = "Daybook-After", "Daybook-Until", "Prefer"
 STALENESS_HEADER = "Daybook-Staleness-Ms"
 DEFAULT_WAIT_S, LONGEST_WAIT_S = 1, 30
 MOST_AFTER = 16

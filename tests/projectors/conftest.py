@@ -14,6 +14,7 @@ from common.store.fold import Happened
 from common.store.pool import open_pool
 from common.store.read_schema import create_tables
 from projectors import orders, products
+from tests.shell.worlds import nc  # noqa: F401  # A connection that may do everything.
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SCHEMA = "read"

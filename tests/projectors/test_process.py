@@ -13,9 +13,9 @@ import nats.errors
 
 from common.bus.connect import connect
 from common.config import PROJECT, Settings
+from common.recorded import STATUS_HEADER
 from common.servers.embedded import child_environment
 from common.servers.files import free_port
-from common.recorded import STATUS_HEADER
 from tests.servers import until
 
 
