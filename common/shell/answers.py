@@ -98,6 +98,7 @@ class Answers:
         self._ask = ask
         self._decoders = {query: msgspec.json.Decoder(query) for query in self.queries}
         self._waiting: set[asyncio.Task[None]] = set()
+        self._trouble = ""
 
     async def answer(
         self, query: type[Query], principal: str, body: bytes, headers: Mapping[str, str] | None = None
@@ -112,11 +113,12 @@ class Answers:
             retry = {RETRY_HEADER: str(RETRY_AFTER_S)} if why.status == 503 else {}
             return problem(why.status, why.code, why.detail, retry, **why.members)
         except AWAY as error:
-            log.warning("%s cannot be answered now: %s: %s", query.__name__, type(error).__name__, error)
+            self._note(f"{type(error).__name__}: {error}")
             return problem(503, "database-away", "the database cannot be reached; ask again", {RETRY_HEADER: "5"})
         except Exception:
             log.exception("%s failed", query.__name__)
             return problem(500, "internal", "the query failed for a reason of ours; it has been noted")
+        self._trouble = ""
         if found.value is None:
             return problem(404, "not-found", NOTHING, found.headers)
         return Answer(200, answer_encoder.encode(found.value), found.headers)
@@ -152,6 +154,11 @@ class Answers:
             await broker.publish(answer.body, message.reply, headers=headers)
         except nats.errors.Error as error:
             log.warning("an answer to %s was lost: %s", principal, error)
+
+    def _note(self, trouble: str) -> None:
+        if trouble != self._trouble:  # Said once, not at each of many questions.
+            log.warning("queries cannot be answered now: %s", trouble)
+        self._trouble = trouble
 
     def _aside(self, answering: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(answering)

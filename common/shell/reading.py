@@ -23,24 +23,15 @@ from common.shell.decisions import AskReceipt, position_of
 from common.shell.happenings import happenings
 from common.shell.heads import Heads
 from common.shell.news import News
+from common.shell.places import Place, Places, Wanted
 from common.shell.room import Full, Room
 from common.shell.unanswered import Unanswered
 from common.shell.until import awaited_value, known_values, stream_key
-from common.shell.wish import STALENESS_HEADER, UNKNOWN, After, Wish, known_contexts, position_header
-from common.store.read_schema import read_checkpoints
-from common.store.read_tables import Checkpoint
+from common.shell.wish import STALENESS_HEADER, UNKNOWN, After, Wish, known_contexts
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 4.0
 CONTRADICTED_S = 0.05
 """How long to wait when the news are ahead of the table: its database has lost its last moments, and makes them up."""
-
-RECENT_S = 0.01
-"""For how long a place that was read stands for all queries. A model only moves on, but for a crash of its server, and
-no server is back so soon."""
-NOWHERE = Checkpoint(0, "", 0, 0)
-
-Wanted = list[After]
-"""Positions that an answer must reflect."""
 
 
 class Found(Struct, frozen=True):
@@ -61,17 +52,6 @@ class Sources(Struct, frozen=True):
     room: Room
 
 
-class Place(Struct, frozen=True):
-    """How far a model was at a monotonic time; `shown` is what its answers say of that."""
-
-    read_at: float
-    checkpoints: Mapping[str, Checkpoint]
-    shown: str
-
-    def shows(self, wanted: Wanted) -> bool:
-        return all(reflected(self.checkpoints.get(each.context, NOWHERE), each) for each in wanted)
-
-
 class Reading:
     """Answers the queries of read models; `models` says whose table a query reads."""
 
@@ -83,7 +63,7 @@ class Reading:
         sources: Sources,
     ) -> None:
         self._models, self._dispatcher, self._connect, self._sources = models, dispatcher, connect, sources
-        self._places: dict[str, Place] = {}
+        self._places = Places()
 
     async def __call__(self, query: Query, principal: str, wish: Wish) -> Found:
         """Raises `Rejected` for a wish that makes no sense, `Unanswered` for one that does not come true in time."""
@@ -138,7 +118,7 @@ class Reading:
     async def _look(self, query: Query, wanted: Wanted) -> Found | None:
         """What the table shows; None when it is not there yet. Its place is read first: its rows are no older."""
         async with self._connect() as connection:
-            place = await self._place(connection, self._models[type(query)].name, wanted)
+            place = await self._places.read(connection, self._models[type(query)].name, wanted)
             if not place.shows(wanted):
                 return None
             for context, checkpoint in place.checkpoints.items():
@@ -146,20 +126,13 @@ class Reading:
             value = await self._dispatcher.dispatch(query, connection)
         return Found(value, await self._headers(value, place))
 
-    async def _place(self, connection: Any, model: str, wanted: Wanted) -> Place:
-        """The model's place, as it was a moment ago if that will do: it costs a third of a small query."""
-        place = self._places.get(model)
-        if place is None or monotonic() - place.read_at > RECENT_S or not place.shows(wanted):
-            place = self._places[model] = place_of(await read_checkpoints(connection, model))
-        return place
-
     async def _headers(self, value: Any, place: Place) -> dict[str, str]:
         stalest = 0.0
         for context, checkpoint in place.checkpoints.items():
             age = await self._sources.heads.staleness_ms(context, checkpoint.position)
             stalest = inf if age is None else max(stalest, age)
         staleness = f"{stalest:.0f}" if stalest < inf and place.checkpoints else UNKNOWN
-        headers = {POSITION_HEADER: place.shown, STALENESS_HEADER: staleness}
+        headers = {POSITION_HEADER: place.header, STALENESS_HEADER: staleness}
         version = getattr(value, "version", None)
         return headers if version is None else headers | {"ETag": f'"{version}"'}
 
@@ -171,20 +144,6 @@ def pauses(deadline: float) -> Iterator[float]:
         ends = min(monotonic() + pause, deadline)
         yield ends
         pause = min(2 * pause, LONGEST_PAUSE_S)
-
-
-def place_of(checkpoints: Mapping[str, Checkpoint]) -> Place:
-    """The place of a model whose checkpoints were read just now."""
-    positions = {context: (each.position, each.incarnation) for context, each in checkpoints.items()}
-    return Place(monotonic(), checkpoints, position_header(positions))
-
-
-def reflected(checkpoint: Checkpoint, wanted: After) -> bool:
-    """Whether a table at this place shows what is wanted. Raises `Unanswered` when the position means nothing there."""
-    if checkpoint.incarnation and not checkpoint.incarnation.startswith(wanted.incarnation):
-        detail = f"the record of {wanted.context} was restored since this position was told; ask without it"
-        raise Unanswered(409, "other-incarnation", detail, context=wanted.context)
-    return checkpoint.position >= wanted.position
 
 
 def too_late(query: Query, wish: Wish, found: Found | None) -> Unanswered:

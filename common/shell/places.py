@@ -1,0 +1,60 @@
+"""How far a read model is, as its own tables say, and whether that is far enough for an answer."""
+
+from collections.abc import Mapping
+from time import monotonic
+from typing import Any
+
+from msgspec import Struct
+
+from common.shell.unanswered import Unanswered
+from common.shell.wish import After, position_header
+from common.store.read_schema import read_checkpoints
+from common.store.read_tables import Checkpoint
+
+RECENT_S = 0.01
+"""For how long a place that was read stands for all queries. A model only moves on, but for a crash of its server, and
+no server is back so soon."""
+NOWHERE = Checkpoint(0, "", 0, 0)
+
+Wanted = list[After]
+"""Positions that an answer must reflect."""
+
+
+class Place(Struct, frozen=True):
+    """How far a model was at a monotonic time; `header` is what its answers say of that."""
+
+    read_at: float
+    checkpoints: Mapping[str, Checkpoint]
+    header: str
+
+    def shows(self, wanted: Wanted) -> bool:
+        """Raises `Unanswered` when a wanted position means nothing here."""
+        return all(reflected(self.checkpoints.get(each.context, NOWHERE), each) for each in wanted)
+
+
+class Places:
+    """The places of read models."""
+
+    def __init__(self) -> None:
+        self._read: dict[str, Place] = {}
+
+    async def read(self, connection: Any, model: str, wanted: Wanted) -> Place:
+        """The model's place, as it was a moment ago if that will do: it costs a third of a small query."""
+        place = self._read.get(model)
+        if place is None or monotonic() - place.read_at > RECENT_S or not place.shows(wanted):
+            place = self._read[model] = place_of(await read_checkpoints(connection, model))
+        return place
+
+
+def place_of(checkpoints: Mapping[str, Checkpoint]) -> Place:
+    """The place of a model whose checkpoints were read just now."""
+    positions = {context: (each.position, each.incarnation) for context, each in checkpoints.items()}
+    return Place(monotonic(), checkpoints, position_header(positions))
+
+
+def reflected(checkpoint: Checkpoint, wanted: After) -> bool:
+    """Whether a table at this place shows what is wanted. Raises `Unanswered` when the position means nothing there."""
+    if checkpoint.incarnation and not checkpoint.incarnation.startswith(wanted.incarnation):
+        detail = f"the record of {wanted.context} was restored since this position was told; ask without it"
+        raise Unanswered(409, "other-incarnation", detail, context=wanted.context)
+    return checkpoint.position >= wanted.position
