@@ -12,7 +12,7 @@ import pytest_asyncio
 from nats.aio.client import Client
 
 from common.bus.api import ask_jetstream
-from common.bus.batches import Batches
+from common.bus.batches import FEW, Batches
 from common.bus.outgoing import MAX_MESSAGE, Ack, OutcomeUnknown, Refused, StreamFull, TooLarge
 from common.bus.recent import Recent
 from tests.bus.server import Server, until
@@ -93,6 +93,13 @@ async def test_a_lone_message_is_a_plain_publish(nc: Client, stream: str, batche
     assert await headers_of(nc, stream, ack.sequence) == HEADERS
 
 
+async def test_few_messages_go_one_by_one_in_their_order(nc: Client, stream: str, batches: Batches) -> None:
+    acks = await asyncio.gather(*(batches.publish("t.x", HEADERS, b"%d" % n) for n in range(FEW)))
+    assert [ack.sequence for ack in acks] == list(range(1, FEW + 1))
+    assert [await headers_of(nc, stream, ack.sequence) for ack in acks] == [HEADERS] * FEW
+    assert [await stored(nc, stream, ack.sequence) for ack in acks] == [b"%d" % n for n in range(FEW)]
+
+
 async def test_one_repeated_id_fails_a_whole_atomic_batch_at_the_server(nc: Client, stream: str) -> None:
     assert (await raw_batch(nc, "first", [{"Nats-Msg-Id": "a"}, {}]))["seq"] == 2
     answer = await raw_batch(nc, "second", [{}, {"Nats-Msg-Id": "a"}, {}])
@@ -145,8 +152,9 @@ async def test_a_full_stream_says_so_at_once_and_stores_nothing(nc: Client, stre
     await asyncio.gather(*(batches.publish("t.x", HEADERS, body) for _ in range(7)))
     before = await state(nc, stream)
     started = monotonic()
-    answers = await asyncio.gather(*(batches.publish("t.x", HEADERS, body) for _ in range(5)), return_exceptions=True)
-    assert [type(answer) for answer in answers] == [StreamFull] * 5
+    more = [batches.publish("t.x", HEADERS, body) for _ in range(FEW + 1)]
+    answers = await asyncio.gather(*more, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [StreamFull] * (FEW + 1)
     assert monotonic() - started < 1
     assert (await state(nc, stream))["messages"] == before["messages"]
 
