@@ -15,8 +15,9 @@ from common.messages import Id, Query
 from common.personal import Personal
 from common.recorded import Receipt
 from common.shell.history import AsOfAnswer, HistoryAnswer
+from common.shell.wish import LONGEST_WAIT_S
 from common.subjects import TOKEN
-from gateway.commands_door import LONGEST_WAIT_S, CommandRoute
+from gateway.commands_door import CommandRoute
 from gateway.receipts import own_queries
 
 SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"key": []}]

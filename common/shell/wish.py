@@ -56,10 +56,16 @@ def wished(after: str, until: str, prefer: str) -> Wish:
     return Wish(parse_after(after) if after else (), values_of(until), wait_of(prefer))
 
 
-def wait_of(prefer: str) -> float:
-    """Seconds to wait, at most 30."""
+def wait_of(prefer: str) -> int:
+    """Seconds to wait for an answer that is fresh enough."""
+    wait = preferred_wait(prefer)
+    return DEFAULT_WAIT_S if wait is None else wait
+
+
+def preferred_wait(prefer: str) -> int | None:
+    """Seconds that the header prefers to wait, at most 30; None when it does not say (RFC 7240)."""
     found = PREFERRED_WAIT.search(prefer) if prefer else None
-    return min(int(found[1]), LONGEST_WAIT_S) if found else DEFAULT_WAIT_S
+    return min(int(found[1]), LONGEST_WAIT_S) if found else None
 
 
 def values_of(until: str) -> frozenset[str]:
