@@ -18,6 +18,7 @@ from common.config import PROJECT, Running, Settings
 from common.principals import Credentials, ensure_principals
 from common.servers.embedded import child_environment, nats_address, require_nats_port, start_servers
 from common.servers.files import CannotStart, data_folder, forget_running, require_free_port, write_running
+from common.servers.staging import stage_in_memory, unstage
 from common.servers.supervise import Child, Supervisor, at_once
 
 DOCS = "/docs"
@@ -67,6 +68,7 @@ async def _until_stopped(settings: Settings, play: int, console: Console) -> Non
             task.cancel()
         await asyncio.gather(work, stopped, return_exceptions=True)
         await system.supervisor.stop()
+        unstage(settings.data)
         forget_running(settings.data)
     console.print("Stopped.")
 
@@ -93,12 +95,14 @@ class _System:
         credentials = ensure_principals(self.settings, contexts)
         self.console.print(_welcome(self.settings, credentials))
         with self.console.status("Starting"):
+            from common.bus.provision import COMMANDS
             from common.provision import nats_users, one_line, provision
 
             with one_line():
                 users = nats_users(self.settings, credentials)
                 self.settings = await start_servers(self.supervisor, self.settings, users, contexts)
                 await provision(self.settings)
+                stage_in_memory(self.settings.data, COMMANDS)
             for child in self._parts(contexts):
                 await self.supervisor.start(child)
             self._changed()

@@ -1,0 +1,46 @@
+"""Where nats-server keeps a batch of commands until it is complete: in memory, where the machine offers that.
+
+For each atomic batch the server makes a store of its own in the folder of the stream, and removes it after the commit.
+On a disk to which others write through, making and removing files takes longer than storing the batch: a third more
+orders a second with 128 connections and twice as many with 32 went through when the folder lay in memory.
+
+Nothing depends on it. A batch is acknowledged when its messages are stored in the stream and written through to the
+disk; what is staged then is done with, and at its start the server throws away what it finds. It also throws away our
+link, and stages on the disk again until the next start of everything.
+"""
+
+import os
+import shutil
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+
+MEMORY = Path("/dev/shm")
+ROOM = 64 * 1024 * 1024
+"""Bytes that must be free there: a hundred batches."""
+
+
+def stage_in_memory(data: Path, stream: str) -> bool:
+    """Let the embedded server of a data folder stage a stream's batches in memory. False when that cannot be done."""
+    link, target = data / "nats" / "jetstream" / "$G" / "streams" / stream / "batches", staged(data)
+    try:
+        if not link.parent.is_dir() or shutil.disk_usage(MEMORY).free < ROOM:
+            return False
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(mode=0o700)  # Somebody else's folder of this name is an error: its owner could read commands.
+        with suppress(FileNotFoundError):
+            link.unlink() if link.is_symlink() else link.rmdir()  # Not empty: a batch is on its way.
+        link.symlink_to(target)
+    except OSError:
+        return False
+    return True
+
+
+def staged(data: Path) -> Path:
+    """The folder in memory that belongs to a data folder."""
+    return MEMORY / f"daybook-{os.getuid()}-{sha256(os.fsencode(data.resolve())).hexdigest()[:16]}"
+
+
+def unstage(data: Path) -> None:
+    """Remove it, once the server has stopped."""
+    shutil.rmtree(staged(data), ignore_errors=True)
