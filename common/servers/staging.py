@@ -1,8 +1,8 @@
 """Where nats-server keeps a batch of commands until it is complete: in memory, where the machine offers that.
 
 For each atomic batch the server makes a store of its own in the folder of the stream, and removes it after the commit.
-On a disk to which others write through, making and removing files takes longer than storing the batch: a third more
-orders a second with 128 connections and twice as many with 32 went through when the folder lay in memory.
+On a disk to which others write through, making and removing files takes longer than storing the batch: with the folder
+in memory, 34 % more orders a second were accepted over 128 connections, 43 % more over 32.
 
 Nothing depends on it. A batch is acknowledged when its messages are stored in the stream and written through to the
 disk; what is staged then is done with, and at its start the server throws away what it finds. It also throws away our
