@@ -70,10 +70,10 @@ class Event(Struct, frozen=True, gc=False):
 
 
 class QueryMeta(StructMeta):
-    """Takes `get` (the route), `stream`, `awaits` and `answer` in the class statement.
+    """Takes `get` (the route), `stream`, `stream_field`, `awaits` and `answer` in the class statement.
 
-    `stream` is the context whose stream the path names, `awaits` the field of the answer whose values
-    can be waited for.
+    `stream` is the context whose stream the path names; where the path names something else, `stream_field` is the
+    field of the answer that holds the stream's id. `awaits` is the field of the answer whose values can be waited for.
     """
 
     def __new__(
@@ -84,12 +84,14 @@ class QueryMeta(StructMeta):
         *,
         get: str = "",
         stream: str = "",
+        stream_field: str = "",
         awaits: str = "",
         answer: Any = None,
         **config: Any,
     ) -> Any:
         cls: Any = super().__new__(mcls, name, bases, namespace, **config)
-        cls.get, cls.stream, cls.awaits, cls.answer = get, stream, awaits, answer
+        cls.get, cls.stream, cls.stream_field = get, stream, stream_field
+        cls.awaits, cls.answer = awaits, answer
         return cls
 
 
@@ -99,6 +101,7 @@ class Query(Struct, frozen=True, forbid_unknown_fields=True, metaclass=QueryMeta
 
     get: ClassVar[str]
     stream: ClassVar[str]
+    stream_field: ClassVar[str]
     awaits: ClassVar[str]
     answer: ClassVar[Any]
 

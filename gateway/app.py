@@ -32,7 +32,8 @@ from gateway.openapi import Description, Undecided
 from gateway.problems import Problem, internal, later, of_status
 from gateway.queries_door import QueryDoor, ReceiptDoor
 from gateway.receipts import Receipts
-from gateway.record_door import HistoryDoor
+from gateway.record_door import HistoryDoor, Streams
+from gateway.timeline import TimelineDoor
 
 MOST_WAITING = 4096
 """Requests that wait at once, at most: for the decision of their command, or for an answer fresh enough."""
@@ -96,7 +97,10 @@ class Gateway:
         for query in self._queries:
             yield "GET", query.get, QueryDoor(query, self._read, self._principals, self._bus)
             if query.stream:
-                yield "GET", f"{query.get}/history", HistoryDoor(query.stream, self._principals, self._bus)
+                streams = Streams(query, self._read)
+                yield "GET", f"{query.get}/history", HistoryDoor(streams, self._principals, self._bus)
+                timeline = TimelineDoor(streams, self._contexts, self._principals, self._bus)
+                yield "GET", f"{query.get}/timeline", timeline
         yield "GET", "/commands/{context}/{command_id}", ReceiptDoor(self._contexts, self._principals, self._receipts)
         yield "GET", "/consistency-lag", LagDoor(self._lag, self._principals)
         yield "GET", "/livez", alive

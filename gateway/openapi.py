@@ -15,50 +15,26 @@ from common.messages import Id, Query
 from common.personal import Personal
 from common.recorded import Receipt
 from common.shell.history import AsOfAnswer, HistoryAnswer
-from common.shell.wish import LONGEST_WAIT_S
-from common.subjects import TOKEN
+from common.shell.timeline import Timeline
 from gateway.commands_door import CommandRoute
+from gateway.openapi_texts import (
+    ABOUT,
+    AS_OF,
+    COMMAND_HEADERS,
+    FRESHNESS,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    QUERIES_LAST,
+    QUERY_HEADERS,
+    TO_READ_IT,
+    TROUBLES,
+    UNTIL,
+)
 from gateway.receipts import own_queries
 
 SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"key": []}]
 PROBLEM = "application/problem+json"
 PARAMETER = re.compile(r"{(\w+)}")
-
-COMMAND_HEADERS = [
-    {
-        "name": "Idempotency-Key",
-        "in": "header",
-        "description": "The command's id, for ever: sending it again gives the same answer, with another body 422. "
-        "Without it the gateway makes one.",
-        "schema": {"type": "string", "pattern": f"^{TOKEN.pattern}$"},
-    },
-    {
-        "name": "Prefer",
-        "in": "header",
-        "description": f"`wait=N` waits up to N seconds (at most {LONGEST_WAIT_S}) for the decision.",
-        "schema": {"type": "string"},
-        "example": "wait=5",
-    },
-]
-AS_OF = {
-    "name": "as_of",
-    "in": "query",
-    "description": "Answers from the record instead, as it was at this version, or at this time (RFC 3339).",
-    "schema": {"type": "string"},
-}
-TROUBLES = {
-    400: "Input that breaks a rule; names the field and the rule",
-    401: "No API key, or one that is not known",
-    403: "None of the roles that may do this",
-    404: "Nothing of this name",
-    408: "The body did not arrive in time",
-    409: "Rejected by a rule (only with `Prefer: wait`)",
-    413: "A body over 64 KiB",
-    415: "Not JSON",
-    422: "The id belongs to another command",
-    503: "Not now; repeat as it is after Retry-After",
-    504: "Perhaps stored, perhaps not; safe to repeat with the same id",
-}
 
 
 class ProblemDetails(Struct):
@@ -96,16 +72,17 @@ class Description:
         declared, body = route.command.declared, _body_type(route.command)
         self._contexts[route.context] = about_context(route.command)
         content: dict[str, Any] = {"example": declared.example}
+        headers = {"headers": described_headers(TO_READ_IT)}
         self._schema(content, "schema", body)
         own_place = route.path != declared.post
         operation = self._operation(route.command, "with your id" if own_place else "") | {
             "tags": [route.context],
-            "parameters": [*self._parameters(route.path), *COMMAND_HEADERS],
+            "parameters": [*self._parameters(route.path), *COMMAND_HEADERS, IF_MATCH],
             "requestBody": {"required": bool(msgspec.structs.fields(body)), "content": {"application/json": content}},
             "responses": {
-                "200": self._response("Accepted (only with `Prefer: wait`)", Receipt),
-                "202": self._response("Stored durably, not yet decided", Undecided),
-                **self._troubles(400, 401, 403, 408, 409, 413, 415, 422, 503, 504),
+                "200": self._response("Accepted (only with `Prefer: wait`)", Receipt) | headers,
+                "202": self._response("Stored durably, not yet decided", Undecided) | headers,
+                **self._troubles(400, 401, 403, 408, 409, 412, 413, 415, 422, 503, 504),
             },
         }
         operation["description"] += f"\n\nRoles: {', '.join(sorted(declared.roles))}."
@@ -115,8 +92,18 @@ class Description:
         answers = (query.answer, AsOfAnswer) if query.stream else (query.answer or Any,)
         operation = self._operation(query) | {
             "tags": ["queries"],
-            "parameters": self._parameters(query.get, query) + ([AS_OF] if query.stream else []),
-            "responses": {"200": self._response("The answer", *answers), **self._troubles(400, 401, 404, 503)},
+            "parameters": [
+                *self._parameters(query.get, query),
+                *([AS_OF] if query.stream else []),
+                *(UNTIL if query.awaits else []),
+                *QUERY_HEADERS,
+                IF_NONE_MATCH,
+            ],
+            "responses": {
+                "200": self._response("The answer", *answers) | {"headers": described_headers(FRESHNESS)},
+                "304": {"description": "There is no other answer than the one you have"},
+                **self._troubles(400, 401, 404, 409, 503),
+            },
         }
         self._add("get", query.get, operation)
 
@@ -138,7 +125,12 @@ class Description:
     def history(self, query: type[Query]) -> None:
         path = f"{query.get}/history"
         self.plain(path, f"{query.__name__}History", "The events of this stream, in order, from the record",
-                   {200: HistoryAnswer}, 400, 401, 404, 503, asked=own_queries(query.stream)[0])  # fmt: skip
+                   {200: HistoryAnswer}, 400, 401, 404, 503, asked=own_queries(query.stream).history)  # fmt: skip
+
+    def timeline(self, query: type[Query]) -> None:
+        self.plain(f"{query.get}/timeline", f"{query.__name__}Timeline",
+                   "Every command and event that this led to or goes back to, across contexts, in causal order",
+                   {200: Timeline}, 400, 401, 404, 503)  # fmt: skip
 
     def document(self, title: str, version: str) -> dict[str, Any]:
         schemas, components = msgspec.json.schema_components(
@@ -204,21 +196,14 @@ class Description:
         self._paths.setdefault(path, {})[method] = operation
 
 
-ABOUT = """
-Commands are stored durably, then decided: 202 means stored. The receipt says what became of a command.
-Queries read tables that follow shortly after; `/consistency-lag` says how far behind they are.
-Unknown fields are refused. Of a repeated name in a body the last value counts.
-
-Every request needs an API key: `Authorize` takes one. `daybook key storefront` and `daybook key operator` print the
-first two.
-"""
-QUERIES_LAST = {"queries": "what is known; asking changes nothing", "system": "whether it runs; needs no API key"}
-
-
 def about_context(command: type[Struct]) -> str:
     """The first line that the command's context says of itself."""
     package = sys.modules[command.__module__.rpartition(".")[0] or command.__module__]
     return (inspect.getdoc(package) or "").partition("\n")[0].partition(": ")[2]
+
+
+def described_headers(texts: Mapping[str, str]) -> dict[str, Any]:
+    return {name: {"description": text, "schema": {"type": "string"}} for name, text in texts.items()}
 
 
 _body_type = cache(body_type)  # One type a command, however many routes: two of one name would be told apart.
@@ -239,4 +224,5 @@ def operations(routes: Iterable[CommandRoute], queries: Iterable[type[Query]]) -
         described.query(query)
         if query.stream:
             described.history(query)
+            described.timeline(query)
     return described

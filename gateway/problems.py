@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 
 from common.messages import Rejected
+from common.shell.unanswered import RETRY_AFTER_S as UNANSWERED_RETRY_S
+from common.shell.unanswered import Unanswered
 from gateway.http import Answer, Header
 
 log = logging.getLogger(__name__)
@@ -50,6 +52,12 @@ def refused_input(rejected: Rejected) -> Problem:
     return Problem(
         413 if rejected.code == "too-large" else 400, rejected.code, str(rejected), **members, **rejected.detail
     )
+
+
+def unanswered(why: Unanswered) -> Problem:
+    """A query that has no answer although nothing is wrong with it; 503 may be asked again."""
+    retry = [(b"retry-after", b"%d" % UNANSWERED_RETRY_S)] if why.status == 503 else []
+    return Problem(why.status, why.code, why.detail, *retry, **why.members)
 
 
 def internal(error: BaseException) -> Problem:

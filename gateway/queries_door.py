@@ -9,16 +9,16 @@ from common.personal import encode_personal
 from common.principals import Principals
 from common.shell.answers import NOTHING, Ask
 from common.shell.reading import Found
-from common.shell.unanswered import RETRY_AFTER_S, Unanswered
+from common.shell.unanswered import Unanswered
 from common.shell.wish import PLAIN, Wish, wished
 from common.subjects import is_token
 from gateway.http import JSON, Answer, Asked, Header
 from gateway.identity import identified
 from gateway.link import Bus
 from gateway.parameters import parameters, seconds, strict
-from gateway.problems import Problem, refused_input
+from gateway.problems import Problem, refused_input, unanswered
 from gateway.receipts import Receipts, Silent
-from gateway.record_door import as_of, forward, no_answer
+from gateway.record_door import Streams, as_of, no_answer
 
 RECEIPT_S = 2.0
 
@@ -30,6 +30,7 @@ class QueryDoor:
 
     def __init__(self, query: type[Query], ask: Ask, principals: Principals, bus: Bus) -> None:
         self._query, self._ask, self._principals, self._bus = query, ask, principals, bus
+        self._streams = Streams(query, ask)
 
     async def __call__(self, asked: Asked) -> Answer:
         principal = identified(asked, self._principals)
@@ -37,9 +38,7 @@ class QueryDoor:
         moment = given.pop("as_of", None) if self._query.stream else None
         if moment is not None:
             strict(given, self._query)
-            return await forward(
-                self._bus, principal, self._query.stream, as_of(self._query.stream, asked, moment), asked
-            )
+            return await as_of(self._streams, self._bus, principal, asked, moment)
         try:
             wish = wish_of(asked, given if self._query.awaits else {})
             found = await self._ask(strict(given, self._query), principal.name, wish)
@@ -68,11 +67,6 @@ def given_back(found: Found, known: bytes) -> Answer:
     if known and found.headers.get("ETag", "").encode() in [tag.strip() for tag in known.split(b",")]:
         return Answer(304, b"", tuple(headers))
     return Answer(200, _encoder.encode(found.value), (JSON, *headers))
-
-
-def unanswered(why: Unanswered) -> Problem:
-    retry = [(b"retry-after", b"%d" % RETRY_AFTER_S)] if why.status == 503 else []
-    return Problem(why.status, why.code, why.detail, *retry, **why.members)
 
 
 class ReceiptDoor:

@@ -3,39 +3,79 @@
 import msgspec
 import nats.errors
 
-from common.messages import Query
+from common.messages import Query, Rejected
 from common.principals import Principal, Principals
 from common.recorded import STATUS_HEADER
-from common.shell.wish import AFTER_HEADER, PREFER, wait_of
+from common.shell.answers import NOTHING, Ask
+from common.shell.unanswered import Unanswered
+from common.shell.wish import AFTER_HEADER, PREFER, Wish, wait_of, wished
 from common.subjects import is_token, query_subject
 from gateway.http import JSON, Answer, Asked
 from gateway.identity import identified
 from gateway.link import Bus
 from gateway.parameters import parameters, strict
-from gateway.problems import PROBLEM_JSON, Problem, later
+from gateway.problems import PROBLEM_JSON, Problem, later, refused_input, unanswered
 from gateway.receipts import own_queries
 
-FORWARD_S = 5.0
+FORWARD_S = 10.0
+"""For the fold of a long stream: 100,000 events take a second or two."""
 HANDED_ON = ("Retry-After", "Daybook-Position", "Daybook-Staleness-Ms")
+NOW = "now"
+
+
+class Streams:
+    """Finds the stream that a path means, for the queries of one type."""
+
+    def __init__(self, query: type[Query], ask: Ask) -> None:
+        self.query, self.context, self._ask = query, query.stream, ask
+
+    async def of(self, asked: Asked, principal: Principal) -> str:
+        """The stream's id. What is named otherwise is looked up in the read table. Raises a 404 problem."""
+        if not self.query.stream_field:
+            (stream,) = asked.path.values()
+            if not is_token(stream):
+                raise Problem(404, "not-found", "there is nothing of this name")
+            return stream
+        try:
+            found = await self._ask(strict(dict(asked.path), self.query), principal.name, after_wish(asked))
+        except Rejected as rejected:
+            raise refused_input(rejected) from None
+        except Unanswered as why:
+            raise unanswered(why) from None
+        if found.value is None:
+            raise Problem(404, "not-found", NOTHING)
+        return str(getattr(found.value, self.query.stream_field))
 
 
 class HistoryDoor:
     """The events of one stream, page by page, as its context's process reads them from the record."""
 
-    def __init__(self, context: str, principals: Principals, bus: Bus) -> None:
-        self._context, self._principals, self._bus = context, principals, bus
-        self._history = own_queries(context)[0]
+    def __init__(self, streams: Streams, principals: Principals, bus: Bus) -> None:
+        self._streams, self._principals, self._bus = streams, principals, bus
+        self._history = own_queries(streams.context).history
 
     async def __call__(self, asked: Asked) -> Answer:
         principal = identified(asked, self._principals)
-        query = strict(parameters({"stream": stream_of(asked)}, asked.query), self._history)
-        return await forward(self._bus, principal, self._context, query, asked)
+        given = parameters({"stream": ""}, asked.query)
+        stream = await self._streams.of(asked, principal)
+        query = strict(given | {"stream": stream}, self._history)
+        return await forward(self._bus, principal, self._streams.context, query, asked)
+
+
+async def as_of(streams: Streams, bus: Bus, principal: Principal, asked: Asked, moment: str) -> Answer:
+    """A stream as it was: at a version, at a time with its offset (RFC 3339), or now, folded from all of its events."""
+    given: dict[str, str] = {}
+    if moment != NOW:
+        given["version" if moment.isascii() and moment.isdigit() else "time"] = moment
+    given["stream"] = await streams.of(asked, principal)
+    query: Query = strict(given, own_queries(streams.context).as_of)
+    return await forward(bus, principal, streams.context, query, asked)
 
 
 async def forward(bus: Bus, principal: Principal, context: str, query: Query, asked: Asked) -> Answer:
     """Asks the context's process in the principal's name, with what is wished, and hands its answer on."""
     subject, body = query_subject(principal.name, type(query).__name__), msgspec.json.encode(query)
-    wish = wishes(asked)
+    wish = wish_headers(asked)
     patience = FORWARD_S + (wait_of(wish.get(PREFER, "")) if wish else 0)
     try:
         reply = await bus.nc.request(subject, body, timeout=patience, headers=wish or None)
@@ -47,7 +87,7 @@ async def forward(bus: Bus, principal: Principal, context: str, query: Query, as
     return Answer(status, reply.data, (JSON if status < 400 else PROBLEM_JSON, *kept))
 
 
-def wishes(asked: Asked) -> dict[str, str]:
+def wish_headers(asked: Asked) -> dict[str, str]:
     """The headers that say after what the answer must be, if any do."""
     named = {name: asked.headers.get(name.lower().encode()) for name in (AFTER_HEADER, PREFER)}
     if named[AFTER_HEADER] is None:
@@ -55,20 +95,11 @@ def wishes(asked: Asked) -> dict[str, str]:
     return {name: text.decode("latin-1") for name, text in named.items() if text is not None}
 
 
+def after_wish(asked: Asked) -> Wish:
+    """What these headers wish. Raises `Rejected`."""
+    headers = wish_headers(asked)
+    return wished(headers.get(AFTER_HEADER, ""), "", headers.get(PREFER, ""))
+
+
 def no_answer(context: str) -> Problem:
     return later("no-answer", f"the process of the context {context} does not answer", context=context)
-
-
-def stream_of(asked: Asked) -> str:
-    """The stream that the path names, by its one parameter."""
-    (stream,) = asked.path.values()
-    if not is_token(stream):
-        raise Problem(404, "not-found", "there is nothing of this name")
-    return stream
-
-
-def as_of(context: str, asked: Asked, moment: str) -> Query:
-    """The question for a stream at a moment: a version, or a time with its offset (RFC 3339)."""
-    name = "version" if moment.isascii() and moment.isdigit() else "time"
-    query: Query = strict({"stream": stream_of(asked), name: moment}, own_queries(context)[1])
-    return query

@@ -51,7 +51,7 @@ class ProductPage(Struct, frozen=True):
     next: str | None
 
 
-class GetProduct(Query, get="/products/{sku}", answer=ProductView):
+class GetProduct(Query, get="/products/{sku}", stream="product", stream_field="product_id", answer=ProductView):
     """One product, by its SKU."""
 
     sku: Id

@@ -16,6 +16,7 @@ COMMANDS = {
     "replay": ("gateway.cli.replay:replay", "Play real baskets of a grocer's year through the system."),
     "send": ("gateway.cli.talk:send", "Send a command over NATS and show its receipt."),
     "ask": ("gateway.cli.talk:ask", "Ask a query over NATS and show the answer."),
+    "follow": ("gateway.cli.follow:follow", "Show what became of an order, hop by hop, as it goes on."),
     "watch": ("gateway.cli.talk:watch", "Show receipts as commands are decided."),
     "key": ("gateway.cli.key:key", "Print a principal's API key, or its NATS password."),
     "prepare": ("gateway.cli.prepare:prepare", "Make keys, passwords and the NATS configuration (separate servers)."),

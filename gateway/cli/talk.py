@@ -49,14 +49,14 @@ def send(
     \b
     daybook send order CancelOrder 4711 '{"reason": "changed my mind"}'
     """
-    _run(_send(context, command, key, _json(body), command_id, wait, expect, principal, plain))
+    run_to_the_end(_send(context, command, key, _json(body), command_id, wait, expect, principal, plain))
 
 
 async def _send(
     context: str, command: str, key: str, body: bytes, command_id: str, wait: float, expect: int | None,
     principal: str, plain: bool,
 ) -> None:  # fmt: skip
-    async with _client(principal) as daybook:
+    async with client_of(principal) as daybook:
         sent = await daybook.send_named(context, command, key, body, command_id, expect)
         receipt = Receipt(
             context=context, command_id=sent.command_id, principal=principal, state="undecided", type=command, key=key
@@ -84,11 +84,11 @@ def ask(query: str, fields: str, wait: float, principal: str, plain: bool) -> No
     daybook ask GetOrder '{"order_id": "4711"}'
     daybook ask OrderHistory '{"stream": "4711"}'
     """
-    _run(_ask(query, msgspec.json.decode(_json(fields)), wait, principal, plain))
+    run_to_the_end(_ask(query, msgspec.json.decode(_json(fields)), wait, principal, plain))
 
 
 async def _ask(query: str, fields: Any, wait: float, principal: str, plain: bool) -> None:
-    async with _client(principal) as daybook:
+    async with client_of(principal) as daybook:
         answer = await daybook.ask_named(query, fields, wait)
     if plain:
         click.echo(msgspec.json.encode(answer))
@@ -102,11 +102,11 @@ async def _ask(query: str, fields: Any, wait: float, principal: str, plain: bool
 @as_json
 def watch(count: int, principal: str, plain: bool) -> None:
     """Show a principal's receipts as its commands are decided, until Ctrl-C."""
-    _run(_watch(count, principal, plain))
+    run_to_the_end(_watch(count, principal, plain))
 
 
 async def _watch(count: int, principal: str, plain: bool) -> None:
-    async with _client(principal) as daybook, daybook.watch() as receipts:
+    async with client_of(principal) as daybook, daybook.watch() as receipts:
         if not plain:
             Console(stderr=True).print(f"Watching the receipts of {principal}. Ctrl-C stops.", style="dim")
         seen = 0
@@ -118,7 +118,7 @@ async def _watch(count: int, principal: str, plain: bool) -> None:
 
 
 @asynccontextmanager
-async def _client(principal: str) -> AsyncIterator[Client]:
+async def client_of(principal: str) -> AsyncIterator[Client]:
     """The principal's connection to the system that the settings mean."""
     settings = Settings.from_env()
     if not settings.nats_url:
@@ -127,7 +127,7 @@ async def _client(principal: str) -> AsyncIterator[Client]:
         yield daybook
 
 
-def _run(work: Coroutine[Any, Any, None]) -> None:
+def run_to_the_end(work: Coroutine[Any, Any, None]) -> None:
     """Runs it; what can go wrong outside of us is one line."""
     try:
         asyncio.run(work)

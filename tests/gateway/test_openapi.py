@@ -34,9 +34,13 @@ async def test_every_query_is_described_with_its_parameters(doors: Doors) -> Non
     paths = (await document(doors))["paths"]
     for module in discovery.read_models().values():
         for query in module.QUERIES:
-            described = {parameter["name"] for parameter in paths[query.get]["get"]["parameters"]}
+            parameters = paths[query.get]["get"]["parameters"]
+            described = [parameter["name"] for parameter in parameters if parameter["in"] != "header"]
             fields = {field.name for field in msgspec.structs.fields(query)}
-            assert described == fields | ({"as_of"} if query.stream else set())
+            of_doors = ({"as_of"} if query.stream else set()) | ({"until", "wait"} if query.awaits else set())
+            assert sorted(described) == sorted(fields | of_doors)
+            headers = {parameter["name"] for parameter in parameters if parameter["in"] == "header"}
+            assert headers == {"Daybook-After", "Prefer", "If-None-Match"}
 
 
 async def test_every_reference_leads_somewhere(doors: Doors) -> None:

@@ -1,0 +1,142 @@
+"""The record from outside: history and folds of products by their SKU, and what became of an order, hop by hop."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import msgspec
+import pytest_asyncio
+from click.testing import CliRunner
+
+from common.bus.connect import connect as connect_bus
+from common.client import Client, connect
+from common.recorded import (
+    CAUSATION_HEADER,
+    COMMAND_ID_HEADER,
+    CORRELATION_HEADER,
+    VERSION,
+    VERSION_HEADER,
+    derived_id,
+)
+from contexts.order.commands import CancelOrder
+from contexts.product.commands import AddProduct
+from gateway.cli import daybook as cli
+from tests.client.test_whole_way import some_basket
+from tests.servers import System, until
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def replay(system: System) -> AsyncIterator[Client]:
+    async with connect(system.settings.nats_url, "replay", system.settings.password("replay")) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def http(system: System) -> AsyncIterator[httpx.AsyncClient]:
+    headers = {"X-API-Key": system.settings.api_key("operator")}
+    async with httpx.AsyncClient(base_url=system.url, headers=headers, timeout=40, trust_env=False) as client:
+        yield client
+
+
+async def a_product(http: httpx.AsyncClient, *prices: int) -> tuple[str, dict[str, str]]:
+    """The SKU of a new product that has had these prices, and the header that shows the last of them."""
+    sku = uuid4().hex[:12]
+    body, wait = AddProduct.declared.example | {"sku": sku, "price": prices[0]}, {"Prefer": "wait=30"}
+    added = (await http.post("/products", json=body, headers=wait)).json()
+    for price in prices[1:]:
+        answer = await http.post(f"/products/{added['key']}/price", json={"price": price}, headers=wait)
+        assert answer.status_code == 200, answer.text
+        added = answer.json()
+    return sku, {"Daybook-After": f"product={added['position']}", **wait}
+
+
+async def test_a_product_is_folded_by_its_sku_as_of_any_version_and_time_and_now(http: httpx.AsyncClient) -> None:
+    sku, after = await a_product(http, 100, 110, 120)
+    table = (await http.get(f"/products/{sku}", headers=after)).json()
+    history = (await http.get(f"/products/{sku}/history", headers=after)).json()
+    assert [(each["version"], each["data"]["product"]["price"]) for each in history["events"]] == [
+        (1, 100),
+        (2, 110),
+        (3, 120),
+    ]
+    at_2 = (await http.get(f"/products/{sku}", params={"as_of": "2"})).json()
+    now = (await http.get(f"/products/{sku}", params={"as_of": "now"})).json()
+    then = (await http.get(f"/products/{sku}", params={"as_of": history["events"][1]["recorded_at"]})).json()
+    assert (at_2["state"]["price"], then["state"]["price"], now["state"]["price"]) == (110, 110, 120)
+    assert (now["version"], table["version"], table["price"]) == (3, 3, 120)
+    assert {name: table[name] for name in now["state"]} == now["state"]
+
+
+async def test_what_is_in_no_table_has_no_record_by_that_name(http: httpx.AsyncClient) -> None:
+    for path in ("/products/none/history", "/products/none/timeline", "/products/none?as_of=now"):
+        assert (await http.get(path)).json()["code"] == "not-found"
+    assert (await http.get("/orders/none/timeline")).status_code == 404
+    assert (await http.get("/orders/none/timeline?x=1")).json()["field"] == "x"
+
+
+async def test_a_timeline_shows_commands_their_events_and_the_reactions_to_these(
+    http: httpx.AsyncClient, replay: Client, system: System
+) -> None:
+    order = some_basket()
+    sent = await replay.send(order)
+    await replay.wait(sent)
+    refused = await replay.wait(await replay.send(order))
+    assert refused.state == "rejected"
+    first = (await http.get(f"/orders/{order.order_id}/timeline")).json()
+    placed, again = first["commands"]
+    assert [each["type"] for each in placed["events"]] == ["OrderPlaced"]
+    assert (again["code"], again["events"], first["missing"], first["cut"]) == ("order.already-placed", [], [], False)
+
+    event = derived_id("replay", "order", sent.command_id, "0")
+    caused = await reaction(system, "product", "AddProduct", order.order_id, event, sent.command_id)
+
+    async def reacted() -> dict[str, Any]:
+        line: dict[str, Any] = (await http.get(f"/orders/{order.order_id}/timeline")).json()
+        return line
+
+    async def there() -> bool:
+        return bool((await reacted())["commands"][0]["events"][0]["caused"])
+
+    await until(there)
+    (hop,) = (await reacted())["commands"][0]["events"][0]["caused"]
+    assert (hop["context"], hop["command_id"], hop["principal"]) == ("product", caused, "product")
+    assert hop["waited_ms"] >= 0
+    assert hop["state"] == "rejected"
+
+
+async def reaction(system: System, context: str, kind: str, key: str, cause: str, correlation: str) -> str:
+    """Sends a command as the context itself does, in reaction to an event; its id."""
+    nc = await connect_bus(system.settings, f"context-{context}")
+    command_id = derived_id(cause, kind, key)
+    headers = {
+        VERSION_HEADER: VERSION,
+        COMMAND_ID_HEADER: command_id,
+        CAUSATION_HEADER: cause,
+        CORRELATION_HEADER: correlation,
+    }
+    await nc.request(f"command.{context}.{context}.{key}.{kind}", b"{}", headers=headers, timeout=10)
+    await nc.close()
+    return command_id
+
+
+async def test_follow_shows_the_same_in_a_terminal(replay: Client, system: System) -> None:
+    order = some_basket()
+    await replay.wait(await replay.send(order))
+    await replay.wait(await replay.send(CancelOrder(order.order_id, "changed my mind")))
+    env = {"DAYBOOK_DATA": str(system.settings.data), "COLUMNS": "100"}
+    run = await in_a_thread(["follow", order.order_id, "--once"], env)
+    assert run.exit_code == 0, run.output
+    words = [
+        word for word in run.output.split() if word in ("PlaceOrder", "OrderPlaced", "CancelOrder", "OrderCancelled")
+    ]
+    assert words == ["PlaceOrder", "OrderPlaced", "CancelOrder", "OrderCancelled"]
+    plain = msgspec.json.decode((await in_a_thread(["follow", order.order_id, "--json"], env)).output)
+    assert [each["type"] for each in plain["commands"]] == ["PlaceOrder", "CancelOrder"]
+    assert (await in_a_thread(["follow", "none", "--once"], env)).exit_code == 1
+    assert (await in_a_thread(["follow", "none", "--once", "--context", "x"], env)).exit_code == 1
+
+
+async def in_a_thread(words: list[str], env: dict[str, str]) -> Any:
+    return await asyncio.to_thread(CliRunner().invoke, cli, words, env=env)
