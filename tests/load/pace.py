@@ -1,0 +1,79 @@
+"""When the requests of a load begin: at a rate, whatever the server does, or one after the other."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+from typing import Protocol
+
+FOREVER = float("inf")
+
+
+class Schedule(Protocol):
+    """Gives each request its time; all lanes of a load take from one."""
+
+    def take(self) -> float | None:
+        """When the next request should begin (of `perf_counter`), or None when there is none left."""
+
+    def stop(self) -> None:
+        """No request begins from now on."""
+
+    @property
+    def not_sent(self) -> int:
+        """How many should have begun and did not."""
+
+
+class Steady:
+    """An open loop: so many a second, evenly. A server that stalls does not slow it, its requests only begin late.
+
+    What is still overdue when the time is up is not sent, and counted.
+    """
+
+    def __init__(self, rate: float, seconds: float, count: int | None = None) -> None:
+        self._rate, self._begun, self._taken = rate, perf_counter(), 0
+        self._end = self._begun + seconds
+        self._most = min(int(rate * seconds + 1e-6), FOREVER if count is None else count)
+
+    def take(self) -> float | None:
+        if self._taken >= self._most or perf_counter() >= self._end:
+            return None
+        intended = self._begun + self._taken / self._rate
+        if intended >= self._end:
+            return None
+        self._taken += 1
+        return intended
+
+    def stop(self) -> None:
+        self._end = min(self._end, perf_counter())
+
+    @property
+    def not_sent(self) -> int:
+        due = int((min(perf_counter(), self._end) - self._begun) * self._rate + 1e-6)
+        return int(max(0, min(due, self._most) - self._taken))
+
+
+class OneByOne:
+    """A closed loop: a lane's next request begins when the last is answered."""
+
+    not_sent = 0
+
+    def __init__(self, seconds: float, count: int | None = None) -> None:
+        self._end = perf_counter() + seconds
+        self._left = FOREVER if count is None else count
+
+    def take(self) -> float | None:
+        now = perf_counter()
+        if now >= self._end or self._left <= 0:
+            return None
+        self._left -= 1
+        return now
+
+    def stop(self) -> None:
+        self._end = min(self._end, perf_counter())
+
+
+async def follow(schedule: Schedule, begin: Callable[[float], Awaitable[object]]) -> None:
+    """One lane of a load: begins each request at its time, one at a time, and tells it the time it was meant for."""
+    while (intended := schedule.take()) is not None:
+        if (early := intended - perf_counter()) > 0:
+            await asyncio.sleep(early)
+        await begin(intended)
