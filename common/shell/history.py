@@ -14,7 +14,7 @@ from common.principals import PERSONAL_DATA
 from common.recorded import Recorded
 from common.store.reader import BriefEvent, EventReader
 
-PAGE, BREATH = 2048, 256
+PAGE, BREATH = 512, 128
 """Events that are fetched together for a fold, and events that are folded before others get their turn."""
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]

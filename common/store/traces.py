@@ -8,25 +8,24 @@ from msgspec import Struct
 from common.recorded import Receipt, Recorded
 from common.store.reader import EVENT_COLUMNS, RECEIPT_COLUMNS, EventReader, receipt, recorded
 
-# Of a stream the latest, of what one wish led to the first. The last part finds the wish itself: whose it was is not
-# known, so the index is searched once for each principal there is (Postgres 18 skips from one to the next).
+# Of a stream the last, of what one wish led to the first; `nth` counts in each part. The last part finds the wish
+# itself: whose it was is not known, so the index is searched once for each principal there is (Postgres 18 skips on).
 FOUND = f"""WITH found AS (
-    (SELECT DISTINCT 1 AS way, principal, command_id FROM (
-        SELECT principal, command_id FROM {{s}}.events WHERE stream = $1 ORDER BY version DESC LIMIT $3) AS latest)
-    UNION ALL (SELECT 2, principal, command_id FROM {{s}}.receipts
+    (SELECT row_number() OVER (ORDER BY version DESC) AS nth, principal, command_id FROM {{s}}.events
+        WHERE stream = $1 ORDER BY version DESC LIMIT $3)
+    UNION ALL (SELECT row_number() OVER (ORDER BY position DESC), principal, command_id FROM {{s}}.receipts
         WHERE key = $1 AND events = 0 ORDER BY position DESC LIMIT $3)
-    UNION ALL (SELECT 3, principal, command_id FROM {{s}}.receipts
+    UNION ALL (SELECT row_number() OVER (ORDER BY position), principal, command_id FROM {{s}}.receipts
         WHERE correlation_id = ANY($2::text[]) AND correlation_id <> command_id ORDER BY position LIMIT $3)
-    UNION ALL (SELECT 4, principal, command_id FROM {{s}}.receipts
+    UNION ALL (SELECT row_number() OVER (), principal, command_id FROM {{s}}.receipts
         WHERE command_id = ANY($2::text[]) AND correlation_id = command_id LIMIT $3)
-) SELECT way, {RECEIPT_COLUMNS} FROM found JOIN {{s}}.receipts USING (principal, command_id)
-ORDER BY way, position, recorded_at"""
+) SELECT nth, {RECEIPT_COLUMNS} FROM found JOIN {{s}}.receipts USING (principal, command_id) ORDER BY position"""
 EVENTS = f"""SELECT (SELECT incarnation FROM {{s}}.head), {EVENT_COLUMNS} FROM {{s}}.events
     WHERE position = ANY($1::bigint[]) ORDER BY position"""
 
 
 class Traced(Struct, frozen=True):
-    """Receipts with their events. `cut` when there were more than so many in one of the ways to find them."""
+    """Receipts with their events. `cut` when one of the ways to find them led to more."""
 
     receipts: list[Receipt]
     events: list[Recorded]
@@ -34,17 +33,18 @@ class Traced(Struct, frozen=True):
 
 
 async def find(reader: EventReader, stream: str | None, correlations: Sequence[str], most: int) -> Traced:
-    """What recorded to the stream, was refused there, has or is one of the correlations; at most so many of each."""
-    found = await reader.fetch(FOUND, stream, list(correlations), most)
-    receipts = {(row["principal"], row["command_id"]): receipt(reader.context, without_way(row)) for row in found}
+    """The commands that recorded to the stream, by its last events; those that recorded nothing about it; and those
+    that have, or are, one of the correlations: at most so many of each."""
+    found = await reader.fetch(FOUND, stream, list(correlations), most + 1)
+    shown = [row for row in found if row["nth"] <= most]
+    receipts = {(row["principal"], row["command_id"]): receipt(reader.context, plain(row)) for row in shown}
     rows = await reader.fetch(EVENTS, places(receipts.values())) if receipts else []
-    ways = [row["way"] for row in found]
-    cut = any(ways.count(way) >= most for way in set(ways))
-    return Traced(list(receipts.values()), [recorded(reader.context, row) for row in rows], cut)
+    events = [recorded(reader.context, row) for row in rows]
+    return Traced(list(receipts.values()), events, len(shown) < len(found))
 
 
-def without_way(row: Any) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name != "way"}
+def plain(row: Any) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "nth"}
 
 
 def places(receipts: Iterable[Receipt]) -> list[int]:

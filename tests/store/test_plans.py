@@ -4,6 +4,8 @@ import re
 
 from common.store.append_sql import build_statement
 from common.store.load import Loader
+from common.store.reader import BRIEF
+from common.store.traces import EVENTS, FOUND
 from contexts.order.wiring import CONTEXT as ORDER
 from tests.shell.lending import lending
 from tests.store.conftest import Store
@@ -18,6 +20,7 @@ async def plan(store: Store, sql: str) -> str:
         await connection.execute(f"PREPARE asked AS {sql}")
         await connection.execute("SET plan_cache_mode = force_generic_plan")
         rows = await connection.fetch(f"EXPLAIN EXECUTE asked ({unknown})")
+        await connection.execute("DEALLOCATE asked")
     return "\n".join(row[0] for row in rows)
 
 
@@ -31,6 +34,15 @@ async def test_the_load_goes_by_index_on_empty_tables_too(store: Store) -> None:
 async def test_the_append_goes_by_index_on_empty_tables_too(store: Store) -> None:
     found = await plan(store, build_statement(store.name, claims=True, rows=True, parked=True))
     assert not SCANS.findall(found), found
+
+
+async def test_folds_and_traces_go_by_index_on_empty_tables_too(store: Store) -> None:
+    """The traces by the two partial indexes, which cost the usual append nothing, and by the keys."""
+    found = [await plan(store, sql.replace("{s}", f'"{store.name}"')) for sql in (BRIEF, FOUND, EVENTS)]
+    assert not any(SCANS.findall(each) for each in found), found
+    used = ["events_stream_version_key"], ["receipts_caused", "receipts_eventless", "receipts_pkey"], ["events_pkey"]
+    for names, each in zip(used, found, strict=True):
+        assert all(name in each for name in names), each
 
 
 def test_order_asks_for_its_price_list_by_sku() -> None:
