@@ -82,6 +82,11 @@ def derived_id(*parts: str) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+def reaction_id(event_id: str, command_type: str, key: str) -> str:
+    """The id of the command that an event causes: however often the event is seen, it is asked for once."""
+    return derived_id(event_id, command_type, key)
+
+
 recorded_encoder = msgspec.json.Encoder()
 recorded_decoder = msgspec.json.Decoder(Recorded)
 receipt_decoder = msgspec.json.Decoder(Receipt)

@@ -7,16 +7,20 @@ import msgspec
 
 from common.messages import Rejected
 from common.principals import Principals
+from common.recorded import POSITION_HEADER
 from common.shell.answers import NOTHING
 from common.shell.timeline import gather
 from common.shell.traces import TracesAnswer
-from gateway.http import Answer, Asked
+from common.shell.wish import STALENESS_HEADER, UNKNOWN
+from gateway.http import JSON, Answer, Asked
 from gateway.identity import identified
 from gateway.link import Bus
 from gateway.parameters import parameters
 from gateway.problems import Problem, refused_input
 from gateway.receipts import own_queries
-from gateway.record_door import Streams, forward
+from gateway.record_door import Streams, forward, no_answer
+
+POSITION, STALENESS = POSITION_HEADER.lower().encode(), STALENESS_HEADER.lower().encode()
 
 
 class TimelineDoor:
@@ -32,6 +36,8 @@ class TimelineDoor:
             raise refused_input(Rejected("malformed", f"there is no such parameter - at `{extra[0]}`"))
         stream = await self._streams.of(asked, principal)
 
+        places: dict[str, str] = {}
+
         async def ask(context: str, fields: Mapping[str, Any]) -> TracesAnswer | None:
             query = msgspec.convert(fields, own_queries(context).traces)
             try:
@@ -40,6 +46,7 @@ class TimelineDoor:
                 return None
             if answer.status >= 400:
                 raise Refused(answer)
+            places.setdefault(context, dict(answer.headers).get(POSITION, b"").decode())
             return msgspec.json.decode(answer.body, type=TracesAnswer)
 
         try:
@@ -48,7 +55,13 @@ class TimelineDoor:
             return refused.answer
         if found is None:
             raise Problem(404, "not-found", NOTHING)
-        return Answer(200, msgspec.json.encode(found))
+        if not found.commands:
+            raise no_answer(self._streams.context)
+        position = ", ".join(place for _, place in sorted(places.items()) if place)
+        staleness = UNKNOWN if found.missing else "0"
+        return Answer(
+            200, msgspec.json.encode(found), (JSON, (POSITION, position.encode()), (STALENESS, staleness.encode()))
+        )
 
 
 class Refused(Exception):

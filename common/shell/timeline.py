@@ -2,13 +2,13 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
 
-from common.recorded import State, derived_id
+from common.recorded import State, reaction_id
 from common.shell.traces import Trace, TracedEvent, TracesAnswer
 
 CLOCKS = "accepted: by the clock of NATS; recorded: by the clock of the context's database; null: these disagree"
@@ -62,19 +62,21 @@ class Timeline(Struct, frozen=True, kw_only=True):
 
 
 async def gather(ask: AskTraces, contexts: Iterable[str], context: str, stream: str) -> Timeline | None:
-    """The timeline of one context's stream; None when there is nothing of this name.
+    """The timeline of one context's stream; None when there is nothing of this name, no commands when its own context
+    does not answer.
 
     First its own context says which wishes the stream goes back to, then all contexts what these have led to.
     """
     own = await ask(context, {"stream": stream})
-    correlations = sorted({trace.correlation_id for trace in own.traces}) if own else []
-    names = sorted(contexts) if correlations else [context]
+    if own is None:
+        return compose(context, stream, [], [context], False)
+    if not own.traces:
+        return None
+    correlations, names = sorted({trace.correlation_id for trace in own.traces}), sorted(contexts)
     answers = await asyncio.gather(*(ask(name, {"correlations": correlations}) for name in names))
     found = [answer for answer in (own, *answers) if answer]
     traces = {(each.context, each.principal, each.command_id): each for answer in found for each in answer.traces}
-    missing = sorted({name for name, answer in zip(names, answers, strict=True) if not answer})
-    if not traces and not missing:
-        return None
+    missing = [name for name, answer in zip(names, answers, strict=True) if not answer]
     return compose(context, stream, list(traces.values()), missing, any(answer.cut for answer in found))
 
 
@@ -82,10 +84,11 @@ def compose(context: str, stream: str, traces: Sequence[Trace], missing: list[st
     """Puts each command under the event that caused it, as far as that is among them, and in order of time."""
     ordered = sorted(traces, key=lambda trace: (trace.accepted_at, trace.context, trace.command_id))
     events = {event.id: event for trace in ordered for event in trace.events}
+    reacting = {trace.context for trace in ordered}
     caused: dict[str, list[Trace]] = defaultdict(list)
     roots = []
     for trace in ordered:
-        cause = cause_of(trace, events)
+        cause = cause_of(trace, events, reacting)
         caused[cause].append(trace) if cause else roots.append(trace)
     tree = _Tree(events, caused)
     commands = [tree.command(trace, None, 0) for trace in roots]
@@ -102,14 +105,17 @@ def compose(context: str, stream: str, traces: Sequence[Trace], missing: list[st
     )
 
 
-def cause_of(trace: Trace, events: Mapping[str, TracedEvent]) -> str:
-    """The id of the event that caused it, or "". A refused one's receipt does not name it, but its id is made of it."""
+def cause_of(trace: Trace, events: Mapping[str, TracedEvent], reacting: Collection[str]) -> str:
+    """The id of the event that caused it, or "".
+
+    The receipt of a command that recorded nothing does not name its cause; but the id of a reaction, which a context
+    sends in its own name, is made of it.
+    """
     if trace.causation_id in events:
         return trace.causation_id
-    if trace.causation_id or trace.correlation_id == trace.command_id:
+    if trace.events or trace.principal not in reacting:
         return ""
-    made_of = (e for e in events if derived_id(e, trace.type, trace.key) == trace.command_id)
-    return next(made_of, "")
+    return next((event for event in events if reaction_id(event, trace.type, trace.key) == trace.command_id), "")
 
 
 class _Tree:

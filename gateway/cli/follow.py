@@ -1,7 +1,8 @@
 """`daybook follow`: what became of an order, in causal order, with the milliseconds of each hop, as it goes on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -9,20 +10,21 @@ import msgspec
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
-from rich.tree import Tree
 
 from common import discovery
 from common.client import Client
 from common.messages import Query
 from common.questions import NoAnswer, QueryRefused
-from common.shell.timeline import Timeline, TimelineCommand, TimelineEvent, gather
+from common.recorded import Receipt
+from common.shell.timeline import Timeline, gather
 from common.shell.traces import TracesAnswer
 from common.shell.until import awaited_values
-from gateway.cli.talk import COLOURS, as_json, asker, client_of, run_to_the_end
+from gateway.cli.talk import as_json, asker, client_of, run_to_the_end
+from gateway.cli.tree import shown
 from gateway.cli.up import context_names
 
-WAIT_S = 25.0
-AGAIN_S = 1.0
+LOOK_AGAIN_S = 5.0
+"""News of other contexts comes by the order's own state; what does not reach it is seen when one looks again."""
 
 
 @click.command()
@@ -49,8 +51,16 @@ async def _follow(stream: str, context: str, once: bool, principal: str, plain: 
             return
         with Live(console=Console(), auto_refresh=False) as live:
             async for _ in _changes(client, context, stream):
-                line = await _timeline(client, context, stream)
-                live.update(shown(line) if line else Text(f"There is no {context} {stream} yet."), refresh=True)
+                live.update(await _look(client, context, stream), refresh=True)
+
+
+async def _look(client: Client, context: str, stream: str) -> RenderableType:
+    """What to show now; whoever follows stays when there is nothing yet, or no answer."""
+    try:
+        line = await _timeline(client, context, stream)
+    except QueryRefused as refused:
+        return Text(str(refused), style="yellow")
+    return shown(line) if line else Text(f"There is no {context} {stream} yet.")
 
 
 async def _timeline(client: Client, context: str, stream: str) -> Timeline | None:
@@ -63,31 +73,43 @@ async def _timeline(client: Client, context: str, stream: str) -> Timeline | Non
     return await gather(ask, context_names(), context, stream)
 
 
-async def _changes(client: Client, context: str, stream: str) -> AsyncIterator[None]:
-    """Now, and whenever the stream's state is another; without a query that waits for that, now and then."""
-    query = waiting_query(context, stream)
-    while True:
-        yield
+async def _changes(client: Client, context: str, stream: str) -> AsyncGenerator[None, None]:
+    """Now, and whenever there is news: another state, a receipt of one's own about it, or some seconds have passed."""
+    query, news = waiting_query(context, stream), asyncio.Event()
+    async with client.watch() as receipts:
+        listening = asyncio.create_task(_note(receipts, context, stream, news))
         try:
-            if query:
-                await client.ask(query, WAIT_S, until=awaited_values(type(query)) - {await _state(client, query)})
-            else:
-                await asyncio.sleep(AGAIN_S)
-        except NoAnswer:
-            await asyncio.sleep(AGAIN_S)
-        except QueryRefused as refused:
-            if refused.status != 503:
-                raise
+            while True:
+                news.clear()
+                state = await _state(client, query) if query else None
+                yield  # What changes from here on is another state than this one.
+                asking = asyncio.create_task(_another(client, query, state, news))
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(news.wait(), LOOK_AGAIN_S)
+                asking.cancel()
+        finally:
+            listening.cancel()
+
+
+async def _note(receipts: AsyncIterator[Receipt], context: str, stream: str, news: asyncio.Event) -> None:
+    async for receipt in receipts:
+        if (receipt.context, receipt.key) == (context, stream):
+            news.set()
+
+
+async def _another(client: Client, query: Query | None, state: str | None, news: asyncio.Event) -> None:
+    """Says so when the state is another. What cannot be asked for now is asked for when one looks again."""
+    if query and (others := awaited_values(type(query)) - {state}):
+        with suppress(NoAnswer, QueryRefused):
+            await client.ask(query, LOOK_AGAIN_S + 1, until=others)
+            news.set()
 
 
 async def _state(client: Client, query: Query) -> str | None:
-    try:
+    with suppress(NoAnswer, QueryRefused):
         state: str = (await client.ask(query))[type(query).awaits]
-    except QueryRefused as refused:
-        if refused.status != 404:
-            raise
-        return None
-    return state
+        return state
+    return None
 
 
 def waiting_query(context: str, stream: str) -> Query | None:
@@ -103,39 +125,3 @@ def _print(line: Timeline | None, plain: bool, name: str) -> None:
         click.echo(msgspec.json.encode(line))
     else:
         Console().print(shown(line))
-
-
-def shown(line: Timeline) -> RenderableType:
-    """The timeline as a tree for a terminal."""
-    total = f"  {line.total_ms:,.1f} ms from first to last" if line.total_ms is not None else ""
-    tree = Tree(Text.assemble((f"{line.context} {line.stream}", "bold"), (total, "dim")), guide_style="dim")
-    for command in line.commands:
-        _add_command(tree, command)
-    if line.missing:
-        tree.add(Text(f"did not answer: {', '.join(line.missing)}", style="yellow"))
-    if line.cut:
-        tree.add(Text("there is more than is shown", style="yellow"))
-    return tree
-
-
-def _add_command(tree: Tree, command: TimelineCommand) -> None:
-    waited = f"+{command.waited_ms:,.1f} ms  " if command.waited_ms is not None else ""
-    took = f"  {command.decided_ms:,.1f} ms" if command.decided_ms is not None else ""
-    branch = tree.add(
-        Text.assemble(
-            (waited, "cyan"),
-            (command.type, "bold"),
-            f" {command.context} {command.key} by {command.principal}  ",
-            (command.state + (f" {command.code}" if command.code else ""), COLOURS[command.state]),
-            (took, "cyan"),
-        )
-    )
-    for event in command.events:
-        _add_event(branch, event)
-
-
-def _add_event(tree: Tree, event: TimelineEvent) -> None:
-    at = event.recorded_at.astimezone().strftime("%H:%M:%S.%f")[:-3]
-    branch = tree.add(Text.assemble((event.type, "green"), (f" {event.stream} {event.version}  {at}", "dim")))
-    for command in event.caused:
-        _add_command(branch, command)

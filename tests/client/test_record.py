@@ -1,12 +1,14 @@
 """The record from outside: history and folds of products by their SKU, and what became of an order, hop by hop."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import msgspec
+import pytest
 import pytest_asyncio
 from click.testing import CliRunner
 
@@ -23,6 +25,8 @@ from common.recorded import (
 from contexts.order.commands import CancelOrder
 from contexts.product.commands import AddProduct
 from gateway.cli import daybook as cli
+from gateway.cli import follow
+from projectors.orders import GetOrder
 from tests.client.test_whole_way import some_basket
 from tests.servers import System, until
 
@@ -136,6 +140,82 @@ async def test_follow_shows_the_same_in_a_terminal(replay: Client, system: Syste
     assert [each["type"] for each in plain["commands"]] == ["PlaceOrder", "CancelOrder"]
     assert (await in_a_thread(["follow", "none", "--once"], env)).exit_code == 1
     assert (await in_a_thread(["follow", "none", "--once", "--context", "x"], env)).exit_code == 1
+
+
+async def test_whoever_follows_an_order_is_woken_by_what_others_do_to_it(
+    http: httpx.AsyncClient, replay: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "LOOK_AGAIN_S", 25.0)
+    order = some_basket()
+    sent = await replay.send(order)
+    await replay.ask(GetOrder(order.order_id), 20, after=sent)
+    changes = follow._changes(replay, "order", order.order_id)
+    await anext(changes)
+    woken = asyncio.ensure_future(anext(changes))
+    other = await replay.wait(await replay.send(some_basket()))
+    assert (other.state, woken.done()) == ("accepted", False)
+    cancelled = await http.post(f"/orders/{order.order_id}/cancel", json={"reason": "x"}, headers={"Prefer": "wait=20"})
+    assert cancelled.status_code == 200, cancelled.text
+    await asyncio.wait_for(woken, 20)
+    await changes.aclose()
+    shown = await follow._timeline(replay, "order", order.order_id)
+    assert shown and [each.type for each in shown.commands] == ["PlaceOrder", "CancelOrder"]
+
+
+async def test_whoever_follows_sees_a_command_of_their_own_that_changed_nothing(
+    replay: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "LOOK_AGAIN_S", 25.0)
+    order = some_basket()
+    await replay.ask(GetOrder(order.order_id), 20, after=await replay.send(order))
+    changes = follow._changes(replay, "order", order.order_id)
+    await anext(changes)
+    await replay.send(order)
+    await asyncio.wait_for(anext(changes), 20)
+    await changes.aclose()
+
+
+async def test_what_is_read_from_the_record_says_where_it_ends_and_that_it_is_not_stale(
+    http: httpx.AsyncClient,
+) -> None:
+    sku, after = await a_product(http, 100, 110)
+    place = re.compile(r"product=[1-9]\d*@[0-9a-f]{8}")
+    for path in (f"/products/{sku}/history", f"/products/{sku}?as_of=now"):
+        headers = (await http.get(path, headers=after)).headers
+        assert (bool(place.fullmatch(headers["daybook-position"])), headers["daybook-staleness-ms"]) == (True, "0")
+    headers = (await http.get(f"/products/{sku}/timeline", headers=after)).headers
+    places = [each.partition("=")[0] for each in headers["daybook-position"].split(", ")]
+    assert (places, headers["daybook-staleness-ms"]) == (["order", "product"], "0")
+
+
+async def test_an_expected_version_decides_who_was_first(http: httpx.AsyncClient) -> None:
+    """Both read version 1 and change the price: the second is told the present version, and may look again."""
+    sku, after = await a_product(http, 100)
+    read = await http.get(f"/products/{sku}", headers=after)
+    assert read.headers["etag"] == '"1"'
+    change, wait = f"/products/{read.json()['product_id']}/price", {"Prefer": "wait=20"}
+    mine, theirs = [
+        await http.post(change, json={"price": price}, headers=wait | {"If-Match": '"1"'}) for price in (110, 120)
+    ]
+    assert (mine.status_code, mine.headers["etag"]) == (200, '"2"')
+    problem = theirs.json()
+    assert (theirs.status_code, problem["code"], problem["rule"]) == (412, "version-mismatch", {"version": 2})
+    assert theirs.headers["etag"] == '"2"'
+    late = await http.post(change, json={"price": 130}, headers={"If-Match": '"1"'})
+    assert late.status_code == 202
+
+    async def decided() -> bool:
+        return (await http.get(late.headers["location"])).status_code == 200
+
+    await until(decided)
+    receipt = (await http.get(late.headers["location"])).json()
+    assert (receipt["state"], receipt["code"]) == ("rejected", "version-mismatch")
+    again = AddProduct.declared.example | {"sku": uuid4().hex[:12]}
+    first = await http.post(f"/products/{uuid4().hex}", json=again, headers=wait | {"If-None-Match": "*"})
+    twice = await http.post(f"/products/{first.json()['key']}", json=again, headers=wait | {"If-None-Match": "*"})
+    assert (first.status_code, twice.status_code, twice.json()["code"]) == (200, 412, "version-mismatch")
+    shown = (await http.get(f"/products/{sku}", headers={"Daybook-After": f"product={mine.json()['position']}"})).json()
+    assert (shown["version"], shown["price"]) == (2, 110)
 
 
 async def in_a_thread(words: list[str], env: dict[str, str]) -> Any:

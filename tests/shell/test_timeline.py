@@ -8,9 +8,12 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.recorded import derived_id
+from common.principals import PERSONAL_DATA
+from common.recorded import Receipt, reaction_id
+from common.shell.history import Asker
 from common.shell.timeline import Timeline, TimelineCommand, compose, gather
 from common.shell.traces import Trace, TracedEvent, TracesAnswer
+from common.shell.traces import trace as trace_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -58,10 +61,31 @@ def test_a_reaction_stands_under_the_event_that_caused_it_with_the_milliseconds_
 
 
 def test_a_refused_reaction_stands_under_its_cause_too() -> None:
-    refused_id = derived_id("placed", "Reserve", "site-1")
-    refused = trace(refused_id, 8, 9, state="rejected", code="short", type="Reserve", key="site-1")
-    (root,) = composed(trace("c1", 0, 5, event("placed", 5)), refused).commands
+    """Its receipt does not name the cause, but its id is made of it."""
+    refused_id = reaction_id("placed", "Reserve", "site-1")
+    fields: dict[str, Any] = {
+        "state": "rejected",
+        "code": "short",
+        "type": "Reserve",
+        "key": "site-1",
+        "context": "stock",
+    }
+    placed = trace("c1", 0, 5, event("placed", 5))
+    (root,) = composed(placed, trace(refused_id, 8, 9, principal="order", **fields)).commands
     assert [(each.state, each.code) for each in followers(root)] == [("rejected", "short")]
+    assert len(composed(placed, trace(refused_id, 8, 9, principal="shop", **fields)).commands) == 2
+
+
+def test_why_a_command_was_refused_is_told_to_its_sender_and_to_those_who_may_read_personal_data() -> None:
+    """The words may repeat what was sent, such as an e-mail that is taken."""
+    receipt = Receipt(
+        context="customer", command_id="c1", principal="shop", state="rejected", code="taken",
+        message="the e-mail 'ada@example.com' is taken", accepted_at=NOON, recorded_at=NOON,
+    )  # fmt: skip
+    reader: Any = None
+    askers = (Asker(reader, "shop"), Asker(reader, "desk", frozenset({PERSONAL_DATA})), Asker(reader, "other"))
+    assert [bool(trace_of(receipt, [], asker).message) for asker in askers] == [True, True, False]
+    assert {trace_of(receipt, [], asker).code for asker in askers} == {"taken"}
 
 
 def test_what_clocks_that_disagree_would_make_negative_is_unknown() -> None:
@@ -108,6 +132,17 @@ async def test_all_contexts_are_asked_for_what_the_streams_wishes_led_to_and_the
     assert (line.missing, len(line.commands)) == (["stock"], 1)
     assert asked[0] == ("order", {"stream": "o1"})
     assert [each for each in asked[1:]] == [(n, {"correlations": ["c1"]}) for n in ("order", "payment", "stock")]
+
+
+async def test_when_the_streams_own_context_is_silent_nothing_is_known_and_nobody_else_is_asked() -> None:
+    asked = []
+
+    async def ask(context: str, fields: Mapping[str, Any]) -> TracesAnswer | None:
+        asked.append(context)
+        return None
+
+    line = await gather(ask, ["order", "stock"], "order", "o1")
+    assert line and (line.commands, line.missing, asked) == ([], ["order"], ["order"])
 
 
 async def test_a_stream_of_which_nobody_knows_has_no_timeline() -> None:
