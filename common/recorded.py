@@ -50,7 +50,10 @@ class Recorded(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """The lasting answer to a command. `version` and `position` are those of its last event or of what it found."""
+    """The lasting answer to a command. `version` and `position` are those of its last event or of what it found.
+
+    `incarnation` says in which record the position counts: after a restore it is another.
+    """
 
     context: str
     command_id: str
@@ -68,6 +71,7 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     recorded_at: datetime | None = None
     correlation_id: str = ""
     hash: str = ""
+    incarnation: str = ""
 
 
 def derived_id(*parts: str) -> str:

@@ -36,7 +36,7 @@ from gateway.record_door import HistoryDoor, Streams
 from gateway.timeline import TimelineDoor
 
 MOST_WAITING = 4096
-"""Requests that wait at once, at most: for the decision of their command, or for an answer fresh enough."""
+"""Requests that wait at once, at most, for the decision of their command, and as many for an answer fresh enough."""
 
 
 def build(
@@ -79,8 +79,8 @@ class Gateway:
         self._backlog = Backlog(self._bus, self._contexts, settings.backlog_age_s)
         self._receipts = Receipts(self._bus)
         self._intake = Intake(self._bus, self._receipts, self._backlog)
-        self._patience, self._waiting = Patience(), Room(MOST_WAITING)
-        self._freshness = Freshness(self._bus, self._receipts, self._contexts, self._waiting)
+        self._patience, self._deciding, self._reading = Patience(), Room(MOST_WAITING), Room(MOST_WAITING)
+        self._freshness = Freshness(self._bus, self._receipts, self._contexts, self._reading)
         self._read = Reading(
             discovery.query_models(read_models),
             QueryDispatcher(self._queries),
@@ -93,11 +93,11 @@ class Gateway:
     def routes(self) -> Iterator[tuple[Literal["GET", "POST"], str, Door]]:
         """Method, path and door of every route."""
         for each in self._commands:
-            yield "POST", each.path, CommandDoor(each, self._principals, self._intake, self._patience, self._waiting)
+            yield "POST", each.path, CommandDoor(each, self._principals, self._intake, self._patience, self._deciding)
         for query in self._queries:
-            yield "GET", query.get, QueryDoor(query, self._read, self._principals, self._bus)
+            yield "GET", query.get, QueryDoor(query, self._read, self._contexts, self._principals, self._bus)
             if query.stream:
-                streams = Streams(query, self._read)
+                streams = Streams(query, self._read, self._contexts)
                 yield "GET", f"{query.get}/history", HistoryDoor(streams, self._principals, self._bus)
                 timeline = TimelineDoor(streams, self._contexts, self._principals, self._bus)
                 yield "GET", f"{query.get}/timeline", timeline

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 
+from litestar.types import Receive
 from msgspec import Struct
 
 from common.codec import MAX_BODY, CommandCodec
@@ -15,7 +16,7 @@ from common.shell.wish import preferred_wait
 from common.subjects import is_token
 from gateway.conditions import expected_version
 from gateway.decided import decided, undecided
-from gateway.http import CLOSE, Answer, Asked, Patience, TooLong, TooSlow
+from gateway.http import CLOSE, Answer, Asked, Patience, TooLong, TooSlow, while_there
 from gateway.identity import identified, permit
 from gateway.intake import Intake, Submission
 from gateway.problems import Problem, later, refused_input
@@ -96,18 +97,18 @@ class CommandDoor:
         if not wait:
             await self._intake.take(sent)
             return undecided(sent)
-        return decided(sent, await self._decision(sent, wait), (b"preference-applied", b"wait=%d" % wait))
+        return decided(
+            sent, await self._decision(asked.receive, sent, wait), (b"preference-applied", b"wait=%d" % wait)
+        )
 
-    async def _decision(self, sent: Submission, seconds: int) -> Receipt | None:
+    async def _decision(self, receive: Receive, sent: Submission, seconds: int) -> Receipt | None:
         """Takes the command and waits for its receipt. Raises a 503 problem, before anything is sent, when too many
         wait already."""
         try:
-            with self._room:
-                return await self._intake.take_and_wait(sent, seconds)
-        except Full:
-            detail = (
-                "too many wait for a decision already; nothing was sent: repeat it later, or without `Prefer: wait`"
-            )
+            with self._room.place(sent.principal):
+                return await while_there(receive, self._intake.take_and_wait(sent, seconds))
+        except Full as full:
+            detail = f"{full}; nothing was sent: repeat it later, or without `Prefer: wait`"
             raise later("too-many-waiting", detail) from None
 
 

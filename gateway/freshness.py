@@ -1,5 +1,6 @@
 """What the gateway's queries need to be as fresh as they are wished: news, receipts and heads, all by the bus."""
 
+import asyncio
 from collections.abc import Collection
 
 import msgspec
@@ -30,7 +31,11 @@ class Freshness:
     async def run(self) -> None:
         """Listens from now on: what is subscribed stays so when the connection is made anew."""
         await self._bus.connected.wait()
-        await self._news.listen(self._bus.nc)
+        while True:
+            try:
+                return await self._news.listen(self._bus.nc)
+            except (nats.errors.Error, Problem):
+                await asyncio.sleep(ANSWER_S)
 
     async def head(self, context: str, positions: tuple[int, ...]) -> HeadAnswer | None:
         """Asks a context's process for its head; None when it does not answer."""
@@ -47,4 +52,4 @@ class Freshness:
         try:
             return await self._receipts.ask(principal, context, command_id, ANSWER_S)
         except Silent:
-            return None
+            raise TimeoutError from None

@@ -1,13 +1,14 @@
 """What a door gets of a request and what it gives back, in plain ASGI."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from litestar.types import Receive, Send
 from msgspec import Struct
 
+Result = TypeVar("Result")
 Header = tuple[bytes, bytes]
 JSON = (b"content-type", b"application/json")
 CLOSE = (b"connection", b"close")
@@ -46,13 +47,33 @@ def headers_of(pairs: Iterable[Header]) -> dict[bytes, bytes]:
 
 
 async def give(answer: Answer, send: Send) -> None:
-    headers = [*answer.headers, (b"content-length", b"%d" % len(answer.body))]
+    length = [(b"content-length", b"%d" % len(answer.body))] if answer.status != 304 else []
+    headers = [*answer.headers, *length]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body, "more_body": False})
 
 
 class Gone(Exception):
     """The caller has hung up; nobody is there to answer."""
+
+
+async def while_there(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
+    """Does the work for as long as the caller holds the line. Raises `Gone`; the work is cancelled then."""
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(hung_up(receive))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise Gone
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def hung_up(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 class TooLong(Exception):

@@ -61,7 +61,7 @@ def literals(kind: Any) -> dict[str, Callable[[str], Any]]:
 
 def seconds(text: str) -> float:
     """How long to wait. Raises a 400 problem."""
-    if not (text.isascii() and text.isdigit() and int(text) <= LONGEST_WAIT_S):
+    if not (text.isascii() and text.isdigit() and len(text) <= 2 and int(text) <= LONGEST_WAIT_S):
         raise refused_input(
             Rejected("malformed", f"must be a number of seconds from 0 to {LONGEST_WAIT_S} - at `wait`")
         )

@@ -1,6 +1,6 @@
 """The doors for queries from the read tables, and for receipts."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import msgspec
 
@@ -12,7 +12,7 @@ from common.shell.reading import Found
 from common.shell.unanswered import Unanswered
 from common.shell.wish import PLAIN, Wish, wished
 from common.subjects import is_token
-from gateway.http import JSON, Answer, Asked, Header
+from gateway.http import JSON, Answer, Asked, Header, while_there
 from gateway.identity import identified
 from gateway.link import Bus
 from gateway.parameters import parameters, seconds, strict
@@ -21,6 +21,8 @@ from gateway.receipts import Receipts, Silent
 from gateway.record_door import Streams, as_of, no_answer
 
 RECEIPT_S = 2.0
+NOT_SHARED: Header = (b"cache-control", b"private, no-cache")
+"""No cache may keep an answer from who asks for another one, with `Daybook-After` or another key."""
 
 _encoder = msgspec.json.Encoder(enc_hook=encode_personal)
 
@@ -28,9 +30,11 @@ _encoder = msgspec.json.Encoder(enc_hook=encode_personal)
 class QueryDoor:
     """Answers one type of query, from the read tables; with `as_of`, from the record."""
 
-    def __init__(self, query: type[Query], ask: Ask, principals: Principals, bus: Bus) -> None:
+    def __init__(
+        self, query: type[Query], ask: Ask, contexts: Collection[str], principals: Principals, bus: Bus
+    ) -> None:
         self._query, self._ask, self._principals, self._bus = query, ask, principals, bus
-        self._streams = Streams(query, ask)
+        self._streams = Streams(query, ask, contexts)
 
     async def __call__(self, asked: Asked) -> Answer:
         principal = identified(asked, self._principals)
@@ -41,32 +45,40 @@ class QueryDoor:
             return await as_of(self._streams, self._bus, principal, asked, moment)
         try:
             wish = wish_of(asked, given if self._query.awaits else {})
-            found = await self._ask(strict(given, self._query), principal.name, wish)
+            answering = self._ask(strict(given, self._query), principal.name, wish)
+            found = await (answering if wish.plain else while_there(asked.receive, answering))
         except Rejected as rejected:
             raise refused_input(rejected) from None
         except Unanswered as why:
             raise unanswered(why) from None
-        return given_back(found, asked.headers.get(b"if-none-match", b""))
+        return given_back(found, asked.headers.get(b"if-none-match"))
 
 
 def wish_of(asked: Asked, given: dict[str, str]) -> Wish:
     """What is wished by headers and by `until` and `wait`, which are taken out of the parameters. Raises `Rejected`."""
-    after, prefer = asked.headers.get(b"daybook-after", b""), asked.headers.get(b"prefer", b"")
-    until, wait = given.pop("until", ""), given.pop("wait", None)
-    if not after and not until and wait is None:
+    after, prefer = asked.headers.get(b"daybook-after"), asked.headers.get(b"prefer", b"")
+    until, wait = given.pop("until", None), given.pop("wait", None)
+    if after is None and until is None and wait is None:
         return PLAIN
-    wish = wished(after.decode("latin-1"), until, prefer.decode("latin-1"))
+    wish = wished(None if after is None else after.decode("latin-1"), until, prefer.decode("latin-1"))
     return wish if wait is None else msgspec.structs.replace(wish, wait_s=seconds(wait))
 
 
-def given_back(found: Found, known: bytes) -> Answer:
+def given_back(found: Found, known: bytes | None) -> Answer:
     """The answer, or 304 when the asker knows this version already. Raises a 404 problem that says how fresh it is."""
     headers: list[Header] = [(name.lower().encode(), value.encode()) for name, value in found.headers.items()]
+    headers.append(NOT_SHARED)
     if found.value is None:
         raise Problem(404, "not-found", NOTHING, *headers)
-    if known and found.headers.get("ETag", "").encode() in [tag.strip() for tag in known.split(b",")]:
+    if known is not None and is_known(found.headers.get("ETag"), known):
         return Answer(304, b"", tuple(headers))
     return Answer(200, _encoder.encode(found.value), (JSON, *headers))
+
+
+def is_known(tag: str | None, known: bytes) -> bool:
+    """Whether `If-None-Match` names what there is (RFC 9110, 13.1.2: compared weakly)."""
+    tags = [each.strip().removeprefix(b"W/") for each in known.split(b",")]
+    return b"*" in tags or (tag is not None and tag.encode() in tags)
 
 
 class ReceiptDoor:

@@ -1,5 +1,7 @@
 """The doors to a context's own record, which its process reads: history and as-of."""
 
+from collections.abc import Collection
+
 import msgspec
 import nats.errors
 
@@ -8,9 +10,9 @@ from common.principals import Principal, Principals
 from common.recorded import STATUS_HEADER
 from common.shell.answers import NOTHING, Ask
 from common.shell.unanswered import Unanswered
-from common.shell.wish import AFTER_HEADER, PREFER, Wish, wait_of, wished
+from common.shell.wish import AFTER_HEADER, PREFER, Wish, known_contexts, wait_of, wished
 from common.subjects import is_token, query_subject
-from gateway.http import JSON, Answer, Asked
+from gateway.http import JSON, Answer, Asked, while_there
 from gateway.identity import identified
 from gateway.link import Bus
 from gateway.parameters import parameters, strict
@@ -26,22 +28,27 @@ NOW = "now"
 class Streams:
     """Finds the stream that a path means, for the queries of one type."""
 
-    def __init__(self, query: type[Query], ask: Ask) -> None:
-        self.query, self.context, self._ask = query, query.stream, ask
+    def __init__(self, query: type[Query], ask: Ask, contexts: Collection[str]) -> None:
+        self.query, self.context, self._ask, self._contexts = query, query.stream, ask, contexts
 
     async def of(self, asked: Asked, principal: Principal) -> str:
-        """The stream's id. What is named otherwise is looked up in the read table. Raises a 404 problem."""
-        if not self.query.stream_field:
-            (stream,) = asked.path.values()
-            if not is_token(stream):
-                raise Problem(404, "not-found", "there is nothing of this name")
-            return stream
+        """The stream's id. What is named otherwise is looked up in the read table. Raises 400, 404 and 503 problems."""
         try:
-            found = await self._ask(strict(dict(asked.path), self.query), principal.name, after_wish(asked))
+            wish = after_wish(asked)
+            known_contexts(wish, self._contexts)
+            if self.query.stream_field:
+                return await self._looked_up(asked, principal, wish)
         except Rejected as rejected:
             raise refused_input(rejected) from None
         except Unanswered as why:
             raise unanswered(why) from None
+        (stream,) = asked.path.values()
+        if not is_token(stream):
+            raise Problem(404, "not-found", "there is nothing of this name")
+        return stream
+
+    async def _looked_up(self, asked: Asked, principal: Principal, wish: Wish) -> str:
+        found = await self._ask(strict(dict(asked.path), self.query), principal.name, wish)
         if found.value is None:
             raise Problem(404, "not-found", NOTHING)
         return str(getattr(found.value, self.query.stream_field))
@@ -78,7 +85,8 @@ async def forward(bus: Bus, principal: Principal, context: str, query: Query, as
     wish = wish_headers(asked)
     patience = FORWARD_S + (wait_of(wish.get(PREFER, "")) if wish else 0)
     try:
-        reply = await bus.nc.request(subject, body, timeout=patience, headers=wish or None)
+        asking = bus.nc.request(subject, body, timeout=patience, headers=wish or None)
+        reply = await (while_there(asked.receive, asking) if wish else asking)
     except (nats.errors.Error, TimeoutError):
         raise no_answer(context) from None
     headers = reply.headers or {}
@@ -98,7 +106,7 @@ def wish_headers(asked: Asked) -> dict[str, str]:
 def after_wish(asked: Asked) -> Wish:
     """What these headers wish. Raises `Rejected`."""
     headers = wish_headers(asked)
-    return wished(headers.get(AFTER_HEADER, ""), "", headers.get(PREFER, ""))
+    return wished(headers.get(AFTER_HEADER), None, headers.get(PREFER, ""))
 
 
 def no_answer(context: str) -> Problem:

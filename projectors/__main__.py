@@ -67,30 +67,31 @@ async def project(settings: Settings, modules: Sequence[ModuleType]) -> None:
         await patiently(lambda: create_tables(settings.read_dsn, models))
         writes = await opened(stack, settings.read_dsn, "writer", 2 + 2 * len(models))
         reads = await opened(stack, settings.read_dsn, "reader", 8)
-        readers = {
-            context: EventReader(Later(stack, settings.write_dsn(context)), context)
-            for context in sorted({context for model in models for context in model.follows})
-        }
+        readers = stores(stack, settings, models)
         nc = await connect(settings, USER)
         stack.push_async_callback(nc.close)
-        app = answers_app(settings, await answers(modules, nc, reads, readers))
+        app = answers_app(settings, await answers(modules, nc, reads, stores(stack, settings, models)))
         async with asyncio.TaskGroup() as group:
             group.create_task(Projection(nc, writes, models, readers).run())
             await app.start()
             stack.push_async_callback(app.stop)
 
 
-async def answers(modules: Sequence[ModuleType], nc: Client, reads: Any, readers: Mapping[str, EventReader]) -> Answers:
+def stores(stack: AsyncExitStack, settings: Settings, models: Sequence[ReadModel]) -> dict[str, EventReader]:
+    """The stores of the contexts that these models follow. Who waits for them takes nothing from others' readers."""
+    contexts = sorted({context for model in models for context in model.follows})
+    return {context: EventReader(Later(stack, settings.write_dsn(context)), context) for context in contexts}
+
+
+async def answers(modules: Sequence[ModuleType], nc: Client, reads: Any, asked: Mapping[str, EventReader]) -> Answers:
     """What answers the queries of these read models from their tables, as fresh as it is wished."""
 
     async def receipt(principal: str, context: str, command_id: str) -> Receipt | None:
-        with suppress(*AWAY):
-            return (await readers[context].receipts(principal, [command_id])).get(command_id)
-        return None
+        return (await asked[context].receipts(principal, [command_id])).get(command_id)
 
     async def head(context: str, positions: tuple[int, ...]) -> HeadAnswer | None:
         with suppress(*AWAY):
-            return await head_behind(readers[context], positions)
+            return await head_behind(asked[context], positions)
         return None
 
     news = News()

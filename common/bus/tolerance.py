@@ -61,7 +61,11 @@ async def process_headers(self: Client, headers: bytes) -> dict[str, str] | None
     """Plain header lines in a fifth of the time that nats-py takes, which reads each message's; the rest its way."""
     if headers and headers.startswith(PLAIN):
         lines = headers[len(PLAIN) :].decode("utf-8", "replace").split("\r\n")
-        return {name: value.strip() for name, colon, value in (line.partition(":") for line in lines) if colon} or None
+        pairs = [(name, value.strip()) for name, colon, value in (line.partition(":") for line in lines) if colon]
+        found = dict(pairs)
+        if len(found) < len(pairs):  # One that is repeated is a list, as in HTTP: who reads one value sees that.
+            found = {name: ", ".join(value for other, value in pairs if other == name) for name in found}
+        return found or None
     try:
         return await _strict_headers(self, headers)
     except (IndexError, UnicodeDecodeError, ValueError):

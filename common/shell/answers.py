@@ -40,7 +40,7 @@ NOTHING = "there is nothing of this name, or it is not visible yet"
 WORKERS = 16
 """Queries of one type that are answered at the same time, at most."""
 
-Ask = Callable[[Query, str, Wish], Awaitable[Found]]
+Ask = Callable[[Query, str, Wish], Coroutine[Any, Any, Found]]
 """Answers a principal's query as it is wished. Raises `Rejected`, `Unanswered`, and what a database away raises."""
 Connect = Callable[[str], AbstractAsyncContextManager[Any]]
 """What a handler asks, opened for one query of a principal: a database connection, or whatever it takes."""
@@ -140,7 +140,7 @@ class Answers:
             if not message.reply.startswith((f"_INBOX.{principal}.", f"_INBOX.{GATEWAY}.")):
                 return
             answering = self._respond(broker, query, principal, message)
-            if AFTER_HEADER in (message.headers or {}) or UNTIL_HEADER in (message.headers or {}):
+            if WISHES & lowered(message.headers).keys():
                 self._aside(answering)  # Who may wait takes no turn from those who do not.
             else:
                 await answering
@@ -166,11 +166,24 @@ class Answers:
         task.add_done_callback(self._waiting.discard)
 
 
+WISHES = {AFTER_HEADER.lower(), UNTIL_HEADER.lower()}
+
+
 def wish_of(headers: Mapping[str, str] | None) -> Wish:
-    """The wish that a request states. Raises `Rejected`."""
+    """The wish that a request states, in whatever case. Raises `Rejected`."""
     if not headers:
         return PLAIN
-    return wished(headers.get(AFTER_HEADER, ""), headers.get(UNTIL_HEADER, ""), headers.get(PREFER, ""))
+    said = lowered(headers)
+    return wished(said.get(AFTER_HEADER.lower()), said.get(UNTIL_HEADER.lower()), said.get(PREFER.lower(), ""))
+
+
+def lowered(headers: Mapping[str, str] | None) -> dict[str, str]:
+    """Headers by lower-case name; what is said twice, in another case, is a list as in HTTP."""
+    found: dict[str, str] = {}
+    for name, value in (headers or {}).items():
+        key = name.lower()
+        found[key] = f"{found[key]}, {value}" if key in found else value
+    return found
 
 
 def answers_app(settings: Settings, *answers: Answers) -> FastStream:

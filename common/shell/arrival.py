@@ -4,10 +4,13 @@ from time import monotonic
 
 from nats.aio.client import Client
 
-from common.shell.decisions import AskReceipt, position_of
+from common.shell.decisions import AskReceipt, place_after
+from common.shell.places import reflected
 from common.shell.room import Full, Room
-from common.shell.unanswered import Unanswered
-from common.shell.wish import Wish
+from common.shell.unanswered import Unanswered, too_many
+from common.shell.wish import After, Wish
+from common.store.read_tables import Checkpoint
+from common.store.reader import EventReader
 
 MOST_WAITING = 1024
 
@@ -15,17 +18,26 @@ MOST_WAITING = 1024
 class Arrival:
     """Waits for commands to one context."""
 
-    def __init__(self, nc: Client, context: str, receipt: AskReceipt) -> None:
-        self._nc, self._context, self._receipt = nc, context, receipt
+    def __init__(self, nc: Client, reader: EventReader, receipt: AskReceipt) -> None:
+        self._nc, self._reader, self._receipt = nc, reader, receipt
         self._room = Room(MOST_WAITING)
 
     async def __call__(self, principal: str, wish: Wish) -> None:
-        """Until the commands of this context that the wish names are decided. Raises `Unanswered`."""
-        deadline = monotonic() + wish.wait_s
+        """Until the record holds what the wish names of this context. Raises `Unanswered`."""
+        mine = [each for each in wish.after if each.context == self._reader.context]
+        if not mine:
+            return
         try:
-            for each in wish.after:
-                if each.command_id and each.context == self._context:
-                    with self._room:
-                        await position_of(self._nc, self._receipt, principal, each, max(deadline - monotonic(), 0))
-        except Full:
-            raise Unanswered(503, "too-many-waiting", "too many wait already; ask again, or without waiting") from None
+            with self._room.place(principal):
+                await self._until_recorded(principal, mine, monotonic() + wish.wait_s)
+        except Full as full:
+            raise too_many(full) from None
+
+    async def _until_recorded(self, principal: str, wanted: list[After], deadline: float) -> None:
+        for each in wanted:
+            if each.command_id:
+                await place_after(self._nc, self._receipt, principal, each, max(deadline - monotonic(), 0))
+        head = await self._reader.head()
+        end = Checkpoint(head.position, head.incarnation, 0, 0)
+        if not all(reflected(end, each) for each in wanted):
+            raise Unanswered(503, "not-visible-yet", f"the record ends at position {head.position}")

@@ -20,8 +20,9 @@ from common.recorded import VERSION, VERSION_HEADER, Receipt
 from common.shell.admission import Admission
 from common.shell.answers import Answers, answers_app, asked_directly
 from common.shell.arrival import Arrival
+from common.shell.clocks import Clocks, bus_clock, store_clock
 from common.shell.context_queries import context_queries, from_record
-from common.shell.feed import Feed, partitions
+from common.shell.feed import STREAM, Feed, partitions
 from common.shell.handover import Handover
 from common.shell.history import Asker
 from common.shell.lease import LeaseKeeper
@@ -139,12 +140,15 @@ class ContextPart:
         table = LeaseTable(writer, name)
         self._leases = LeaseKeeper(table, owner, names, settings.lease_ttl_ms / 1000)
         admission = Admission(name, context.commands, roles)
-        self._worker = Worker(context, admission, writer, vault, self._leases, bus_outbox(nc, name, handover))
+        self._clocks = Clocks(bus_clock(nc, STREAM), store_clock(self._reader))
+        outbox = bus_outbox(nc, name, handover)
+        self._worker = Worker(context, admission, writer, vault, self._leases, outbox, self._clocks)
         self._feed = Feed(nc, name, self._worker, self._leases, table, settings.batch)
-        self._relay = Relay(nc, handover, name)
+        self._relay = Relay(nc, handover, name, self._clocks.store)
         self._settings = settings
         self._reference_trouble = ""
-        dispatcher, arrival = QueryDispatcher(context_queries(context, vault.opened)), Arrival(nc, name, self._receipt)
+        dispatcher = QueryDispatcher(context_queries(context, vault.opened))
+        arrival = Arrival(nc, self._reader, self._receipt)
         self.answers = Answers(dispatcher.queries, asked_directly(dispatcher, self._asker, from_record, arrival))
 
     @asynccontextmanager
@@ -157,6 +161,7 @@ class ContextPart:
     def works(self) -> list[Coroutine[Any, Any, None]]:
         """All that has to run, each until cancelled."""
         works = [self._leases.run(), self._feed.run(), self._feed.purge(), self._beat()]
+        works += [self._clocks.bus.run(), self._clocks.store.run()]
         works.append(under_lease(self._leases, RELAY, self._relay.run))
         if self._context.reference:
             works.append(under_lease(self._leases, REFERENCE, self._keep_reference))
@@ -190,6 +195,7 @@ class ContextPart:
                     "overtaken": relay.overtaken,
                     "error": relay.last_error,
                     "stalled": relay.stalled,
+                    "hops": relay.hops.last_minute(),
                 }
             for kind, beat in said.items():
                 await say(self._nc, kind, self._context.name, beat)
@@ -201,6 +207,8 @@ class ContextPart:
             "tally": msgspec.to_builtins(self._worker.tally),
             "error": self._worker.tally.error or self._reference_trouble,
             "denied": self._errors.counts["denied"],
+            "hops": self._worker.hops.last_minute(),
+            "clocks": self._clocks.offsets(),
         }
 
 

@@ -31,6 +31,7 @@ class _Known(Struct, frozen=True):
 
     asked_at: float
     head: int
+    incarnation: str
     behind: int
     age_ms: float | None
 
@@ -38,9 +39,9 @@ class _Known(Struct, frozen=True):
     def since_s(self) -> float:
         return monotonic() - self.asked_at
 
-    def bound_ms(self, position: int) -> float | None:
+    def bound_ms(self, position: int, incarnation: str) -> float | None:
         """The most that the age of the oldest event behind a position can be now; None when this does not tell."""
-        if self.since_s >= UNKNOWN_AFTER_S:
+        if self.since_s >= UNKNOWN_AFTER_S or incarnation not in ("", self.incarnation):
             return None
         if position >= self.head:
             return self.since_s * 1000
@@ -73,14 +74,30 @@ class Heads:
             self._silent_until[context] = monotonic() + SILENT_S
             return
         behind, age = (position, answer.lag[0].ms) if answer.lag else (answer.position, 0.0)
-        self._known[context].append(_Known(asked_at, answer.position, behind, age))
+        self._known[context].append(_Known(asked_at, answer.position, answer.incarnation, behind, age))
 
-    async def staleness_ms(self, context: str, position: int) -> float | None:
-        """At most how old the oldest event is that a reader at this position does not show; None: unknown."""
+    async def staleness_ms(self, context: str, position: int, incarnation: str) -> float | None:
+        """At most how old the oldest event is that a reader at this position does not show; None: unknown.
+
+        An event counts from when it is committed; it may have been recorded the time of a commit before.
+        """
+        for _ in range(2):  # Who asked just now may have been further ahead, and his answer may say nothing of us.
+            await self._answered(context)
+            bounds = [each.bound_ms(position, incarnation) for each in self._known[context]]
+            if (bound := min((each for each in bounds if each is not None), default=None)) is not None:
+                return bound
+            self.look(context, position)
+        return None
+
+    async def position(self, context: str) -> int | None:
+        """Where the record ends, asked for now."""
+        answer = await self._ask(context, ())
+        return answer.position if answer else None
+
+    async def _answered(self, context: str) -> None:
+        """Until the question that is out is answered, if that is worth waiting for."""
         asking = self._asking.get(context)
         if asking and monotonic() >= self._silent_until.get(context, 0):
             await asyncio.wait({asking}, timeout=WORTH_WAITING_S)
             if not asking.done():
                 self._silent_until[context] = monotonic() + SILENT_S
-        bounds = [each.bound_ms(position) for each in self._known[context]]
-        return min((bound for bound in bounds if bound is not None), default=None)

@@ -20,11 +20,16 @@ from common.shell.wish import After
 
 
 class Move(Struct, frozen=True):
-    """A model shows all events of a context up to this position."""
+    """A model shows all events of a context up to this position.
+
+    It only goes on, until its table is made anew (`generation`) or its context's record was restored (`incarnation`).
+    """
 
     model: str
     context: str
     position: int
+    incarnation: str
+    generation: int
 
 
 _decoder = msgspec.json.Decoder(Move)
@@ -33,18 +38,21 @@ _encoder = msgspec.json.Encoder()
 Place = tuple[str, str]
 """A model and a context."""
 Waiter = tuple[int, int, "asyncio.Future[None]"]
+MANY = 64
 
 
 class News:
     """What was heard of each model. Waiting costs nothing until the position that is waited for has been reached."""
 
     def __init__(self) -> None:
-        self._heard: dict[Place, int] = {}
+        self._heard: dict[Place, Move] = {}
         self._waiting: dict[Place, list[Waiter]] = defaultdict(list)
         self._order = count()
+        self._given_up = 0
+        self._listening: dict[str, set[asyncio.Future[None]]] = defaultdict(set)
 
     async def listen(self, nc: Client) -> None:
-        """Hears from now on. The connection keeps the subscriptions when it is made anew."""
+        """Hears from now on; twice is as once. The connection keeps its subscriptions when it is made anew."""
         for subject in ("moved.*", "beat.projector.*"):
             await nc.subscribe(subject, cb=self._hear)
 
@@ -57,20 +65,28 @@ class News:
                 return
 
     def note(self, move: Move) -> None:
-        """Takes in what a model tells. A position may also go back: its table was made anew."""
-        place = (move.model, move.context)
-        self._heard[place] = move.position
+        """Takes in what a model tells. One that has not yet read where it is tells nothing."""
+        if not move.incarnation:
+            return
+        place, before = (move.model, move.context), self._heard.get((move.model, move.context))
+        if before and same_table(before, move) and before.position > move.position:
+            return
+        self._heard[place] = move
         waiting = self._waiting.get(place, [])
         while waiting and waiting[0][0] <= move.position:
-            arrived = heapq.heappop(waiting)[2]
-            if not arrived.done():
-                arrived.set_result(None)
+            wake(heapq.heappop(waiting)[2])
+        for listener in self._listening.pop(move.model, ()):
+            wake(listener)
+
+    def says(self, model: str, wanted: Iterable[After]) -> bool | None:
+        """Whether the model has reached these positions; None when it was not heard of."""
+        heard = [(self._heard.get((model, each.context)), each.position) for each in wanted]
+        if any(move is None for move, _ in heard):
+            return None
+        return all(move.position >= position for move, position in heard if move)
 
     async def reached(self, model: str, wanted: Iterable[After], within: float) -> bool:
-        """Waits until the model has reached these positions, at most so many seconds. Returns whether it has.
-
-        Of a model that was never heard of nothing can be told: that is no reason to wait.
-        """
+        """Waits until the model has reached these positions, at most so many seconds. Returns whether it has."""
         ways = [self._way((model, each.context), each.position) for each in wanted]
         try:
             async with asyncio.timeout(within):
@@ -79,20 +95,44 @@ class News:
         except TimeoutError:
             return False
         finally:
-            for way in ways:
-                way.cancel()
+            self._give_up(ways)
         return True
+
+    async def next_word(self, model: str, within: float) -> None:
+        """Waits until the model tells anything again, at most so many seconds."""
+        listener: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._listening[model].add(listener)
+        await asyncio.wait({listener}, timeout=max(within, 0))
+        self._listening[model].discard(listener)
 
     def _way(self, place: Place, position: int) -> "asyncio.Future[None]":
         arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self._heard.get(place, position) >= position:
+        heard = self._heard.get(place)
+        if heard and heard.position >= position:
             arrived.set_result(None)
-            return arrived
-        waiting = self._waiting[place]
-        while waiting and waiting[0][2].done():  # Given up. Those deeper in go when their turn comes.
-            heapq.heappop(waiting)
-        heapq.heappush(waiting, (position, next(self._order), arrived))
+        else:
+            heapq.heappush(self._waiting[place], (position, next(self._order), arrived))
         return arrived
+
+    def _give_up(self, ways: Iterable["asyncio.Future[None]"]) -> None:
+        """Cancels what is still waited for; once these are many, they are swept out."""
+        for way in ways:
+            way.cancel()
+            self._given_up += way.cancelled()
+        if self._given_up > MANY and 2 * self._given_up > sum(map(len, self._waiting.values())):
+            for place, waiting in self._waiting.items():
+                self._waiting[place] = [each for each in waiting if not each[2].done()]
+                heapq.heapify(self._waiting[place])
+            self._given_up = 0
+
+
+def same_table(one: Move, other: Move) -> bool:
+    return (one.incarnation, one.generation) == (other.incarnation, other.generation)
+
+
+def wake(waiting: "asyncio.Future[None]") -> None:
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 def told(move: Move) -> bytes:

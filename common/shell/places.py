@@ -42,14 +42,15 @@ class Places:
         """The model's place, as it was a moment ago if that will do: it costs a third of a small query."""
         place = self._read.get(model)
         if place is None or monotonic() - place.read_at > RECENT_S or not place.shows(wanted):
-            place = self._read[model] = place_of(await read_checkpoints(connection, model))
+            read_at = monotonic()
+            place = self._read[model] = place_of(await read_checkpoints(connection, model), read_at)
         return place
 
 
-def place_of(checkpoints: Mapping[str, Checkpoint]) -> Place:
-    """The place of a model whose checkpoints were read just now."""
+def place_of(checkpoints: Mapping[str, Checkpoint], read_at: float) -> Place:
+    """The place of a model with these checkpoints."""
     positions = {context: (each.position, each.incarnation) for context, each in checkpoints.items()}
-    return Place(monotonic(), checkpoints, position_header(positions))
+    return Place(read_at, checkpoints, position_header(positions))
 
 
 def reflected(checkpoint: Checkpoint, wanted: After) -> bool:

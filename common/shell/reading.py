@@ -7,8 +7,8 @@ all the same, since news can be lost.
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from math import inf
+from contextlib import AbstractAsyncContextManager
+from math import ceil, inf
 from time import monotonic
 from typing import Any
 
@@ -19,19 +19,17 @@ from common.dispatch import QueryDispatcher
 from common.messages import Query
 from common.readmodel import ReadModel
 from common.recorded import POSITION_HEADER
-from common.shell.decisions import AskReceipt, position_of
+from common.shell.decisions import AskReceipt, place_after
 from common.shell.happenings import happenings
 from common.shell.heads import Heads
 from common.shell.news import News
 from common.shell.places import Place, Places, Wanted
 from common.shell.room import Full, Room
-from common.shell.unanswered import Unanswered
+from common.shell.unanswered import Unanswered, too_many
 from common.shell.until import awaited_value, known_values, stream_key
 from common.shell.wish import STALENESS_HEADER, UNKNOWN, After, Wish, known_contexts
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 4.0
-CONTRADICTED_S = 0.05
-"""How long to wait when the news are ahead of the table: its database has lost its last moments, and makes them up."""
 
 
 class Found(Struct, frozen=True):
@@ -72,26 +70,42 @@ class Reading:
         known_contexts(wish, self._sources.contexts)
         known_values(type(query), wish.until)
         try:
-            with self._sources.room:
+            with self._sources.room.place(principal):
                 return await self._awaited(query, principal, wish)
-        except Full:
-            raise Unanswered(503, "too-many-waiting", "too many wait already; ask again, or without waiting") from None
+        except Full as full:
+            raise too_many(full) from None
 
     async def _awaited(self, query: Query, principal: str, wish: Wish) -> Found:
         deadline = monotonic() + wish.wait_s
-        async with AsyncExitStack() as stack:
-            if wish.until:
-                happened = await stack.enter_async_context(happenings(self._sources.nc(), stream_key(query)))
-            wanted = await self._wanted(self._followed(query, wish.after), principal, deadline)
+        wanted = await self._wanted(self._followed(query, wish.after), principal, deadline)
+        if wish.until:
+            return await self._in_state(query, wish, wanted, deadline)
+        for pause_ends in pauses(deadline):
+            if found := await self._look_when_told(query, wanted, pause_ends):
+                return found
+        raise Unanswered(503, "not-visible-yet", f"what was asked for is not visible after {wish.wait_s:g} s")
+
+    async def _in_state(self, query: Query, wish: Wish, wanted: Wanted, deadline: float) -> Found:
+        """Hears the stream's events from now on. What was recorded before is shown when the head of now is."""
+        value, heads_known = None, False
+        async with happenings(self._sources.nc(), stream_key(query), deadline) as happened:
             for pause_ends in pauses(deadline):
                 found = await self._look_when_told(query, wanted, pause_ends)
-                if found and (not wish.until or awaited_value(query, found.value) in wish.until):
+                value = awaited_value(query, found.value) if found else value
+                if found and value in wish.until:
                     return found
                 if found:
-                    heard = await happened(pause_ends - monotonic())
-                    news = [After(context, position=position) for context, position in heard.items()]
-                    wanted += self._followed(query, news)
-        raise too_late(query, wish, found)
+                    news = await happened(pause_ends - monotonic()) if heads_known else await self._heads(query)
+                    heads_known = True
+                    wanted = merged([*wanted, *self._followed(query, news)])
+        now = f"it is {value}" if value else "there is nothing of this name"
+        raise Unanswered(503, "state-not-reached", f"{now} after {wish.wait_s:g} s", **{type(query).awaits: value})
+
+    async def _heads(self, query: Query) -> Wanted:
+        """Where the records end now that the model follows, as far as somebody says so."""
+        follows = self._models[type(query)].follows
+        ends = await asyncio.gather(*(self._sources.heads.position(context) for context in follows))
+        return [After(name, position=end) for name, end in zip(follows, ends, strict=True) if end is not None]
 
     def _followed(self, query: Query, after: Iterable[After]) -> Wanted:
         """What the read model can show. Of another context it shows nothing, and that is as new as can be."""
@@ -99,20 +113,24 @@ class Reading:
 
     async def _wanted(self, after: Wanted, principal: str, deadline: float) -> Wanted:
         """With the positions of the commands that are named, once they are decided."""
-        return [await self._decided(each, principal, deadline) if each.command_id else each for each in after]
+        return [await self._placed(each, principal, deadline) if each.command_id else each for each in after]
 
-    async def _decided(self, after: After, principal: str, deadline: float) -> After:
-        nc, within = self._sources.nc(), max(deadline - monotonic(), 0)
-        position = await position_of(nc, self._sources.receipt, principal, after, within)
-        return After(after.context, position=position)
+    async def _placed(self, after: After, principal: str, deadline: float) -> After:
+        within = max(deadline - monotonic(), 0)
+        return await place_after(self._sources.nc(), self._sources.receipt, principal, after, within)
 
     async def _look_when_told(self, query: Query, wanted: Wanted, pause_ends: float) -> Found | None:
-        """Waits for news of these positions until the pause ends, then looks."""
-        model = self._models[type(query)].name
-        told = await self._sources.news.reached(model, wanted, pause_ends - monotonic())
+        """Looks, after news of these positions if they are known to be missing.
+
+        When the table does not show what was told, or nothing was ever told, the model's next word is waited for.
+        """
+        news, model = self._sources.news, self._models[type(query)].name
+        told = news.says(model, wanted)
+        if told is False:
+            await news.reached(model, wanted, pause_ends - monotonic())
         found = await self._look(query, wanted)
-        if told and not found:
-            await asyncio.sleep(CONTRADICTED_S)
+        if not found and told is not False:
+            await news.next_word(model, pause_ends - monotonic())
         return found
 
     async def _look(self, query: Query, wanted: Wanted) -> Found | None:
@@ -129,26 +147,24 @@ class Reading:
     async def _headers(self, value: Any, place: Place) -> dict[str, str]:
         stalest = 0.0
         for context, checkpoint in place.checkpoints.items():
-            age = await self._sources.heads.staleness_ms(context, checkpoint.position)
+            age = await self._sources.heads.staleness_ms(context, checkpoint.position, checkpoint.incarnation)
             stalest = inf if age is None else max(stalest, age)
-        staleness = f"{stalest:.0f}" if stalest < inf and place.checkpoints else UNKNOWN
+        staleness = f"{ceil(stalest)}" if stalest < inf and place.checkpoints else UNKNOWN
         headers = {POSITION_HEADER: place.header, STALENESS_HEADER: staleness}
-        version = getattr(value, "version", None)
-        return headers if version is None else headers | {"ETag": f'"{version}"'}
+        version = getattr(value, "version", 0)  # Of a model that follows several contexts there is none.
+        return headers | {"ETag": f'"{version}"'} if version else headers
 
 
 def pauses(deadline: float) -> Iterator[float]:
-    """When to look again at the latest, in monotonic time: soon, then later and later, last at the deadline."""
-    pause, ends = FIRST_PAUSE_S, 0.0
-    while ends < deadline:
-        ends = min(monotonic() + pause, deadline)
-        yield ends
+    """When to look again at the latest, in monotonic time: soon, then later and later, and once at the deadline."""
+    pause, over = FIRST_PAUSE_S, False
+    while not over:
+        over = monotonic() >= deadline
+        yield min(monotonic() + pause, deadline)
         pause = min(2 * pause, LONGEST_PAUSE_S)
 
 
-def too_late(query: Query, wish: Wish, found: Found | None) -> Unanswered:
-    if found is None:
-        return Unanswered(503, "not-visible-yet", f"what was asked for is not visible after {wish.wait_s:g} s")
-    present = awaited_value(query, found.value)
-    now = f"it is {present}" if present else "there is nothing of this name"
-    return Unanswered(503, "state-not-reached", f"{now} after {wish.wait_s:g} s", **{type(query).awaits: present})
+def merged(wanted: Wanted) -> Wanted:
+    """The furthest of each context, and those that name an incarnation."""
+    furthest = {each.context: each for each in sorted(wanted, key=lambda each: each.position) if not each.incarnation}
+    return [*furthest.values(), *(each for each in wanted if each.incarnation)]

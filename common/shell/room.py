@@ -1,6 +1,11 @@
 """Room for so many who wait at once: what comes beyond that is told so at once, instead of holding memory for later."""
 
-from types import TracebackType
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+SHARE = 4
+"""Nobody may take more than one part in so many: the rest is for others."""
 
 
 class Full(Exception):
@@ -8,15 +13,23 @@ class Full(Exception):
 
 
 class Room:
-    """Counts who is `inside`. Whoever enters (`with room:`) when `most` are inside gets `Full` and is not counted."""
+    """Counts who is `inside`, at most `most`, and of one principal at most a quarter of that."""
 
     def __init__(self, most: int) -> None:
         self.most, self.inside = most, 0
+        self._of: Counter[str] = Counter()
 
-    def __enter__(self) -> None:
-        if self.inside >= self.most:
-            raise Full(f"{self.inside} wait already")
+    @contextmanager
+    def place(self, principal: str) -> Iterator[None]:
+        """A place for as long as the block runs. Raises `Full`, and counts nothing then."""
+        if self.inside >= self.most or self._of[principal] >= max(self.most // SHARE, 1):
+            raise Full(f"{self._of[principal]} of {principal} wait already, {self.inside} altogether")
         self.inside += 1
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.inside -= 1
+        self._of[principal] += 1
+        try:
+            yield
+        finally:
+            self.inside -= 1
+            self._of[principal] -= 1
+            if not self._of[principal]:
+                del self._of[principal]

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from common.shell.room import Full
+
 RETRY_AFTER_S = 1
 
 
@@ -11,3 +13,7 @@ class Unanswered(Exception):
     def __init__(self, status: int, code: str, detail: str, **members: Any) -> None:
         super().__init__(detail)
         self.status, self.code, self.detail, self.members = status, code, detail, members
+
+
+def too_many(full: Full) -> Unanswered:
+    return Unanswered(503, "too-many-waiting", f"{full}; ask again later, or without waiting")

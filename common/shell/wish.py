@@ -19,8 +19,8 @@ DEFAULT_WAIT_S, LONGEST_WAIT_S = 1, 30
 MOST_AFTER = 16
 UNKNOWN = "unknown"
 INCARNATION_SHOWN = 8
-PREFERRED_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?\s*(?:$|[,;])", re.IGNORECASE)
-PLACE = re.compile(r"([A-Za-z0-9_-]{1,64})=(\d{1,18})(?:@([0-9a-f]{8}))?")
+QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+PLACE = re.compile(r"([A-Za-z0-9_-]{1,64})=([0-9]{1,18})(?:@([0-9a-f]{8}))?")
 AFTER_RULE = "must be <context>:<command id> or <context>=<position>, several with commas"
 
 
@@ -49,11 +49,15 @@ class Wish(Struct, frozen=True):
 PLAIN = Wish()
 
 
-def wished(after: str, until: str, prefer: str) -> Wish:
-    """The wish that these headers state. Raises `Rejected`, which names the header and the rule."""
-    if not after and not until:
+def wished(after: str | None, until: str | None, prefer: str) -> Wish:
+    """The wish that these headers state, None for one that is not there.
+
+    Raises `Rejected`, which names the header and the rule.
+    """
+    if after is None and until is None:
         return PLAIN
-    return Wish(parse_after(after) if after else (), values_of(until), wait_of(prefer))
+    states = frozenset() if until is None else frozenset(state.strip() for state in until.split(","))
+    return Wish(() if after is None else parse_after(after), states, wait_of(prefer))
 
 
 def wait_of(prefer: str) -> int:
@@ -64,12 +68,12 @@ def wait_of(prefer: str) -> int:
 
 def preferred_wait(prefer: str) -> int | None:
     """Seconds that the header prefers to wait, at most 30; None when it does not say (RFC 7240)."""
-    found = PREFERRED_WAIT.search(prefer) if prefer else None
-    return min(int(found[1]), LONGEST_WAIT_S) if found else None
-
-
-def values_of(until: str) -> frozenset[str]:
-    return frozenset(value.strip() for value in until.split(",")) if until else frozenset()
+    for preference in QUOTED.sub(lambda quoted: quoted[0][1:-1].replace(",", " "), prefer).split(","):
+        name, _, value = preference.partition(";")[0].partition("=")
+        number = value.strip()
+        if name.strip().lower() == "wait" and number.isascii() and number.isdigit():
+            return min(int(number[:9]), LONGEST_WAIT_S)
+    return None
 
 
 def parse_after(text: str) -> tuple[After, ...]:

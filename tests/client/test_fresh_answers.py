@@ -84,7 +84,12 @@ async def test_the_record_too_shows_ones_own_write_at_once(http: httpx.AsyncClie
         assert got.status_code == 200, got.text
         assert (got.headers["Daybook-Position"][:6], got.headers["Daybook-Staleness-Ms"]) == ("order=", "0")
     assert (await http.get("/orders/o1/history", headers={"Daybook-After": "order:x"})).json()["code"] == "undecided"
-    assert (await http.get("/orders/o1/history", headers={"Daybook-After": "x"})).json()["field"] == "Daybook-After"
+    for after in ("x", "ordre:c1"):
+        refused = await http.get("/orders/o1/history", headers={"Daybook-After": after})
+        assert refused.json()["field"] == "Daybook-After"
+    path = f"/orders/{posted.json()['key']}/history"
+    for after, code in (("order=99999999", "not-visible-yet"), ("order=1@deadbeef", "other-incarnation")):
+        assert (await http.get(path, headers={"Daybook-After": after})).json()["code"] == code
 
 
 async def test_a_known_version_is_not_sent_again(http: httpx.AsyncClient) -> None:
@@ -94,6 +99,25 @@ async def test_a_known_version_is_not_sent_again(http: httpx.AsyncClient) -> Non
     again = await http.get(path, headers={"If-None-Match": f'"7", {tag}'})
     assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", tag)
     assert (await http.get(path, headers={"If-None-Match": '"7"'})).status_code == 200
+
+
+async def test_what_one_has_is_told_in_every_form_that_http_has(http: httpx.AsyncClient) -> None:
+    posted = await place(http)
+    path, wish = f"/orders/{posted.json()['key']}", {"Daybook-After": posted.headers["Daybook-After"]}
+    shown = await http.get(path, headers=wish)
+    assert shown.headers["Cache-Control"] == "private, no-cache"
+    for known, status in (('W/"1"', 304), ("*", 304), ('"x",', 200), ("", 200)):
+        answer = await http.get(path, headers={"If-None-Match": known})
+        assert (answer.status_code, "Content-Length" in answer.headers) == (status, status == 200)
+    assert (await http.get("/orders", headers={"If-None-Match": '"x",'})).status_code == 200
+
+
+async def test_over_nats_headers_are_read_in_any_case_and_none_of_several_is_lost(nats: Client) -> None:
+    far, near = "order=99999999", "order=1"
+    for after in ({"daybook-after": far}, {"Daybook-After": far, "daybook-after": near}):
+        headers = after | {"prefer": "wait=0"}
+        reply = await nats._nc.request("query.replay.GetOrder", b'{"order_id":"o1"}', timeout=5, headers=headers)
+        assert msgspec.json.decode(reply.data)["code"] == "not-visible-yet"
 
 
 async def test_a_state_can_be_waited_for(http: httpx.AsyncClient, nats: Client) -> None:
@@ -118,6 +142,9 @@ async def test_wishes_that_make_no_sense_are_refused_at_both_doors(http: httpx.A
         ({}, "?until=gone", "until"),
         ({}, "?until=placed&wait=31", "wait"),
         ({}, "?until=placed&wait=x", "wait"),
+        ({}, f"?until=placed&wait={'9' * 5000}", "wait"),
+        ({}, "?until=", "until"),
+        ({"Daybook-After": ""}, "", "Daybook-After"),
     ):
         answer = await http.get(f"/orders/o1{query}", headers=headers)
         assert (answer.status_code, answer.json()["field"]) == (400, place)
@@ -155,3 +182,19 @@ async def test_while_the_projectors_stand_still_answers_say_so_and_wait_no_longe
     finally:
         system.kill("projectors", signal.SIGCONT)
     assert (await waiting).status_code == 200
+
+
+async def test_while_the_bus_stands_still_a_wait_for_a_state_ends_when_it_was_wished(
+    http: httpx.AsyncClient, system: System
+) -> None:
+    await http.get("/orders")
+    system.kill("nats", signal.SIGSTOP)
+    try:
+        answer = await http.get("/orders/o1", params={"until": "placed", "wait": 1}, timeout=5)
+        assert (answer.status_code, answer.json()["code"]) == (503, "bus-away")
+        answer = await http.get("/orders/o1", headers={"Daybook-After": "order:x", "Prefer": "wait=1"}, timeout=5)
+        assert (answer.status_code, answer.json()["code"]) == (503, "no-answer")
+        plain = await http.get("/orders/o1", timeout=5)
+        assert (plain.status_code, plain.headers["Daybook-Position"][:6]) == (404, "order=")
+    finally:
+        system.kill("nats", signal.SIGCONT)

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 
@@ -128,7 +129,7 @@ async def test_every_answer_names_what_the_next_query_may_wait_for(doors: Doors)
 async def test_more_than_may_wait_are_503_and_send_nothing(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.app.MOST_WAITING", 2)
+    monkeypatch.setattr("gateway.app.MOST_WAITING", 8)  # Of which one principal may have a quarter.
     async with fresh_doors(tmp_path_factory) as (_, small):
         waiting = [asyncio.create_task(place(small, f"w{n}", prefer="wait=3")) for n in range(2)]
 
@@ -143,3 +144,17 @@ async def test_more_than_may_wait_are_503_and_send_nothing(
         assert (await place(small, "w4")).status_code == 202
         assert {(await each).status_code for each in waiting} == {202}
         assert (await place(small, "w5", prefer="wait=1")).status_code == 202
+
+
+async def test_who_hangs_up_waits_no_longer(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.app.MOST_WAITING", 4)
+    async with fresh_doors(tmp_path_factory) as (_, small):
+        with pytest.raises(httpx.ReadTimeout):
+            await small.http.post("/orders", json=ORDER, headers={"Prefer": "wait=30"}, timeout=0.5)
+
+        async def there_is_room_again() -> bool:
+            return bool((await place(small, "w2", prefer="wait=1")).status_code == 202)
+
+        await until(there_is_room_again, 5)

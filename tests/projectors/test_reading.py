@@ -36,7 +36,7 @@ class Desk:
 
     def __init__(self, shelf: Shelf, nc: Client, most: int = 10) -> None:
         self.shelf, self.nc, self.news = shelf, nc, News()
-        self.looks = 0
+        self.looks = self.head = 0
         self.receipts: dict[str, Receipt] = {}
         sources = Sources(lambda: nc, self._receipt, self.news, Heads(self._head), ["order", "product"], Room(most))
         dispatcher = QueryDispatcher(query_handlers([orders]))
@@ -49,10 +49,12 @@ class Desk:
             yield connection
 
     async def _receipt(self, principal: str, context: str, command_id: str) -> Receipt | None:
+        if command_id == "silent":
+            raise ConnectionRefusedError
         return self.receipts.get(command_id)
 
     async def _head(self, context: str, positions: tuple[int, ...]) -> HeadAnswer:
-        return HeadAnswer(context, positions[0], "one", None, [Lag(0, 0.0)])
+        return HeadAnswer(context, self.head, "one", None, [Lag(0, 0.0) for _ in positions])
 
     def ask(self, order_id: str = "o1", *after: After, wait_s: float = 5, states: str = "") -> "asyncio.Task[Found]":
         wish = Wish(after, frozenset(states.split()), wait_s)
@@ -66,8 +68,8 @@ class Desk:
     async def happen(self, *events: Any) -> None:
         """Projects events of order o1 and tells so."""
         await self.shelf.happen(orders.MODEL, *(("o1", event) for event in events))
-        place = await self.shelf.pool.fetchval("SELECT position FROM read.checkpoints WHERE model = 'orders'")
-        self.news.note(Move("orders", "order", place))
+        self.head = await self.shelf.pool.fetchval("SELECT position FROM read.checkpoints WHERE model = 'orders'")
+        self.news.note(Move("orders", "order", self.head, "one", 0))
 
     async def looked(self) -> None:
         """Until the table was looked at."""
@@ -96,7 +98,7 @@ async def test_an_answer_waits_for_its_position_and_looks_no_oftener_than_there_
     waiting = desk.ask("o1", position(2), wait_s=20)
     await until(lambda: desk._reading._sources.room.inside == 1)
     for number in range(20):
-        desk.news.note(Move("others", "order", number))
+        desk.news.note(Move("others", "order", number, "one", 0))
     assert desk.looks == 0
     await desk.happen(CANCELLED)
     assert (await waiting).value.state == "cancelled"
@@ -116,13 +118,23 @@ async def test_a_position_that_is_not_reached_in_time_is_not_visible_yet(desk: D
     assert await desk.refusal(position(2), wait_s=0) == ("not-visible-yet", {})
 
 
+async def test_who_waits_for_a_model_that_is_silent_does_not_ask_its_table_again_and_again(desk: Desk) -> None:
+    await desk.shelf.happen(orders.MODEL, ("o1", placed()))
+    assert await desk.refusal(position(2), wait_s=1) == ("not-visible-yet", {})
+    assert desk.looks <= 4
+    waiting = desk.ask("o1", position(2), wait_s=20)
+    await until(lambda: desk._reading._sources.room.inside == 1)
+    await desk.happen(CANCELLED)
+    assert (await waiting).value.state == "cancelled"
+
+
 async def test_news_ahead_of_the_table_are_not_believed(desk: Desk) -> None:
     await desk.happen(placed())
-    desk.news.note(Move("orders", "order", 2))
+    desk.news.note(Move("orders", "order", 2, "one", 0))
     waiting = desk.ask("o1", position(2))
     await desk.looked()
     assert not waiting.done()
-    await desk.shelf.happen(orders.MODEL, ("o1", CANCELLED))
+    await desk.happen(CANCELLED)
     assert (await waiting).value.state == "cancelled"
 
 
@@ -147,6 +159,14 @@ async def test_an_answer_waits_for_the_decision_and_then_for_its_position(desk: 
     assert (await waiting).value.state == "cancelled"
 
 
+async def test_a_write_of_a_record_that_was_restored_does_not_pass_for_visible(desk: Desk) -> None:
+    await desk.happen(placed())
+    desk.receipts["c5"] = Receipt(
+        context="order", command_id="c5", principal="alice", state="accepted", position=1, incarnation="two"
+    )
+    assert (await desk.refusal(After("order", "c5")))[0] == "other-incarnation"
+
+
 async def test_a_refused_command_is_shown_by_what_it_found(desk: Desk) -> None:
     await desk.happen(placed())
     desk.receipts["c3"] = Receipt(context="order", command_id="c3", principal="alice", state="rejected", position=1)
@@ -155,6 +175,10 @@ async def test_a_refused_command_is_shown_by_what_it_found(desk: Desk) -> None:
 
 async def test_a_command_without_a_decision_has_no_answer_yet(desk: Desk) -> None:
     await desk.happen(placed())
+    assert await desk.refusal(After("order", "silent")) == (
+        "no-answer",
+        {"context": "order", "command_id": "silent"},
+    )
     unknown = After("order", uuid4().hex)
     members = {"context": "order", "command_id": unknown.command_id}
     assert await desk.refusal(unknown) == ("undecided", members)
@@ -170,15 +194,37 @@ async def test_what_a_model_does_not_follow_is_not_waited_for(desk: Desk) -> Non
 async def test_a_state_is_waited_for_by_the_events_of_the_stream(desk: Desk) -> None:
     await desk.happen(placed())
     waiting = desk.ask("o1", wait_s=20, states="cancelled")
-    await desk.looked()
-    assert not waiting.done()
+    await until(lambda: desk.looks == 2)  # Once, and once more with all that was recorded when it began to listen.
     headers = {VERSION_HEADER: VERSION, POSITION_HEADER: "2"}
     await desk.nc.publish("event.order.OrderCancelled.other", b"{}", headers=headers)
     await desk.nc.publish("event.order.OrderCancelled.o1", b"{}")  # Without our header: a forged reply subject.
     await desk.happen()
-    assert desk.looks == 1
+    assert desk.looks == 2
     await desk.nc.publish("event.order.OrderCancelled.o1", b"{}", headers=headers)
     await desk.happen(CANCELLED)
+    assert (await waiting).value.state == "cancelled"
+
+
+async def test_a_state_that_was_recorded_before_it_was_waited_for_is_not_missed(desk: Desk) -> None:
+    await desk.happen(placed())
+    desk.head = 2  # Recorded and published, and not yet visible.
+    waiting = desk.ask("o1", wait_s=20, states="cancelled")
+    await desk.looked()
+    await desk.happen(CANCELLED)
+    assert (await asyncio.wait_for(waiting, 0.4)).value.state == "cancelled"
+
+
+@pytest.mark.parametrize("recorded_after_s", [0.3, 0.7, 0.9])
+async def test_a_wait_lasts_as_long_as_it_was_wished(desk: Desk, recorded_after_s: float) -> None:
+    await desk.happen(placed())
+    waiting = desk.ask("o1", wait_s=1, states="cancelled")
+    await desk.looked()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(waiting), recorded_after_s)
+    for number in range(2, 5):
+        headers = {VERSION_HEADER: VERSION, POSITION_HEADER: str(number)}
+        await desk.nc.publish("event.order.Something.o1", b"{}", headers=headers)
+    await desk.happen(CANCELLED, CANCELLED, CANCELLED)
     assert (await waiting).value.state == "cancelled"
 
 
@@ -194,7 +240,7 @@ async def test_a_state_that_is_not_reached_in_time_is_answered_with_the_present_
 
 
 async def test_no_more_may_wait_than_there_is_room_for(shelf: Shelf, nc: Client) -> None:
-    desk = Desk(shelf, nc, most=1)
+    desk = Desk(shelf, nc, most=4)  # Of which one principal may have one.
     await desk.happen(placed())
     waiting = desk.ask("o1", position(2), wait_s=20)
     await until(lambda: desk._reading._sources.room.inside == 1)

@@ -31,7 +31,7 @@ class Record:
 
 async def staleness(heads: Heads, position: int) -> float | None:
     heads.look("order", position)
-    return await heads.staleness_ms("order", position)
+    return await heads.staleness_ms("order", position, "i")
 
 
 async def test_who_shows_everything_is_as_stale_as_the_question_is_old() -> None:
@@ -53,13 +53,27 @@ async def test_questions_that_come_together_share_an_answer() -> None:
     assert record.asked == 1
 
 
-async def test_an_answer_for_who_is_further_says_nothing_of_who_is_behind() -> None:
+async def test_an_answer_for_who_is_further_says_nothing_of_who_is_behind_and_is_asked_again() -> None:
     record = Record()
     heads = Heads(record.ask)
-    await staleness(heads, 9)
-    assert await heads.staleness_ms("order", 8) is None
-    assert await staleness(heads, 8) is not None
+    ahead, behind = await asyncio.gather(staleness(heads, 9), staleness(heads, 8))
+    assert ahead is not None
+    assert behind is not None
     assert record.asked == 2
+
+
+async def test_of_another_incarnation_nothing_is_known() -> None:
+    heads = Heads(Record().ask)
+    await staleness(heads, 10)
+    assert await heads.staleness_ms("order", 500, "before the restore") is None
+    assert await heads.staleness_ms("order", 0, "") is not None
+
+
+async def test_the_head_can_be_asked_for_now() -> None:
+    record = Record()
+    assert await Heads(record.ask).position("order") == 10
+    record.silent = True
+    assert await Heads(record.ask).position("order") is None
 
 
 async def test_a_context_that_is_silent_makes_staleness_unknown_and_nobody_waits_for_it_twice() -> None:
@@ -68,7 +82,7 @@ async def test_a_context_that_is_silent_makes_staleness_unknown_and_nobody_waits
     heads = Heads(record.ask)
     assert await staleness(heads, 10) is None
     begun = monotonic()
-    assert await heads.staleness_ms("order", 10) is None
+    assert await heads.staleness_ms("order", 10, "i") is None
     assert monotonic() - begun < heads_module.WORTH_WAITING_S
     record.silent = True
     record.hangs.set()
