@@ -1,5 +1,6 @@
 # make run    everything on this machine: servers, gateway, contexts, projectors; then 1,000 real baskets
 # make test   all tests        make lint   style and types        make check   both, as CI does
+# make bench  Daybook beside its rivals, three rounds in turn, within 20 minutes; QUICK=1 within 5; JSON=<file> keeps it
 # make clean  removes what make made here, the data folder .daybook too
 # make requirements   pins anew from pyproject.toml
 
@@ -9,7 +10,7 @@ READY := $(VENV)/.ready
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3; do \
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: run test lint check clean requirements
+.PHONY: run test lint check bench clean requirements
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -28,6 +29,9 @@ lint: $(READY)
 	$(BIN)/mypy
 
 check: lint test
+
+bench: $(READY)
+	@$(BIN)/python -m tests.load.bench $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON))
 
 # pip installs exactly what is pinned and nothing else: a dependency that the pins leave out on purpose stays out.
 $(READY): requirements.txt Makefile

@@ -1,1 +1,1 @@
-"""What Daybook is measured with and against. `python -m tests.load.compare` says how much it takes."""
+"""What Daybook is measured with and against. `make bench` says how it compares."""
