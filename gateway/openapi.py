@@ -21,9 +21,11 @@ from gateway.openapi_texts import (
     ABOUT,
     AS_OF,
     COMMAND_HEADERS,
+    CONDITIONS,
+    DECIDED,
     FRESHNESS,
-    IF_MATCH,
     IF_NONE_MATCH,
+    PLACE,
     QUERIES_LAST,
     QUERY_HEADERS,
     TO_READ_IT,
@@ -72,16 +74,16 @@ class Description:
         declared, body = route.command.declared, _body_type(route.command)
         self._contexts[route.context] = about_context(route.command)
         content: dict[str, Any] = {"example": declared.example}
-        headers = {"headers": described_headers(TO_READ_IT)}
+        decided, stored = ({"headers": described_headers(each)} for each in (DECIDED, TO_READ_IT))
         self._schema(content, "schema", body)
         own_place = route.path != declared.post
         operation = self._operation(route.command, "with your id" if own_place else "") | {
             "tags": [route.context],
-            "parameters": [*self._parameters(route.path), *COMMAND_HEADERS, IF_MATCH],
+            "parameters": [*self._parameters(route.path), *COMMAND_HEADERS, *CONDITIONS],
             "requestBody": {"required": bool(msgspec.structs.fields(body)), "content": {"application/json": content}},
             "responses": {
-                "200": self._response("Accepted (only with `Prefer: wait`)", Receipt) | headers,
-                "202": self._response("Stored durably, not yet decided", Undecided) | headers,
+                "200": self._response("Accepted (only with `Prefer: wait`)", Receipt) | decided,
+                "202": self._response("Stored durably, not yet decided", Undecided) | stored,
                 **self._troubles(400, 401, 403, 408, 409, 412, 413, 415, 422, 503, 504),
             },
         }
@@ -109,28 +111,30 @@ class Description:
 
     def plain(
         self, path: str, name: str, text: str, kinds: Mapping[int, Any], *troubles: int,
-        asked: type[Struct] | None = None, open: bool = False,
+        asked: type[Struct] | None = None, open: bool = False, record: bool = False,
     ) -> None:  # fmt: skip
-        """A route that no declaration describes. `open` needs no API key."""
-        responses = {str(status): self._response("Answered", kind) for status, kind in kinds.items()}
+        """A route that no declaration describes. `open` needs no API key; `record` is read from a context's record."""
+        headers = {"headers": described_headers(PLACE)} if record else {}
+        responses = {str(status): self._response("Answered", kind) | headers for status, kind in kinds.items()}
         operation: dict[str, Any] = {
             "operationId": name,
             "summary": text,
             "tags": ["system" if open else "queries"],
-            "parameters": self._parameters(path, asked),
+            "parameters": [*self._parameters(path, asked), *(QUERY_HEADERS if record else [])],
             "responses": responses | self._troubles(*troubles),
         }
         self._add("get", path, operation | ({"security": []} if open else {}))
 
     def history(self, query: type[Query]) -> None:
         path = f"{query.get}/history"
+        asked = own_queries(query.stream).history
         self.plain(path, f"{query.__name__}History", "The events of this stream, in order, from the record",
-                   {200: HistoryAnswer}, 400, 401, 404, 503, asked=own_queries(query.stream).history)  # fmt: skip
+                   {200: HistoryAnswer}, 400, 401, 404, 503, asked=asked, record=True)  # fmt: skip
 
     def timeline(self, query: type[Query]) -> None:
         self.plain(f"{query.get}/timeline", f"{query.__name__}Timeline",
                    "Every command and event that this led to or goes back to, across contexts, in causal order",
-                   {200: Timeline}, 400, 401, 404, 503)  # fmt: skip
+                   {200: Timeline}, 400, 401, 404, 503, record=True)  # fmt: skip
 
     def document(self, title: str, version: str) -> dict[str, Any]:
         schemas, components = msgspec.json.schema_components(

@@ -56,18 +56,29 @@ UNTIL = [
         "schema": {"type": "integer", "minimum": 0, "maximum": LONGEST_WAIT_S},
     },
 ]
-IF_MATCH = {
-    "name": "If-Match",
-    "in": "header",
-    "description": "The version that the stream must have, as an `ETag` gives it. Else 412, or, when not waited for, a "
-    "receipt that is rejected as `version-mismatch`. `If-None-Match: *`: it must not exist yet.",
-    "schema": {"type": "string"},
-    "example": '"3"',
-}
+CONDITIONS = [
+    {
+        "name": "If-Match",
+        "in": "header",
+        "description": "The version that the stream must have, as an `ETag` gives it, and no list. Else 412, or, when "
+        "not waited for, a receipt that is rejected as `version-mismatch`. It is part of what an id stands for.",
+        "schema": {"type": "string", "pattern": '^"(0|[1-9][0-9]{0,17})"$'},
+        "example": '"3"',
+    },
+    {
+        "name": "If-None-Match",
+        "in": "header",
+        "description": "`*`: nothing of this name may be there yet. The same as version 0, and not beside `If-Match`.",
+        "schema": {"type": "string", "enum": ["*"]},
+    },
+]
 TO_READ_IT = {"Daybook-After": "To hand back with a query that must show what this command did"}
-FRESHNESS = {
+DECIDED = TO_READ_IT | {"ETag": "The version of the stream after it, for `If-Match`"}
+PLACE = {
     "Daybook-Position": "How far in the record this answer reaches, by context",
     "Daybook-Staleness-Ms": "At most how old the oldest event is that it does not show; `unknown` when nobody knows",
+}
+FRESHNESS = PLACE | {
     "ETag": "The version of the stream, where the answer is about one",
 }
 AS_OF = {

@@ -43,6 +43,25 @@ async def test_every_query_is_described_with_its_parameters(doors: Doors) -> Non
             assert headers == {"Daybook-After", "Prefer", "If-None-Match"}
 
 
+async def test_headers_of_commands_and_of_the_record_are_described(doors: Doors) -> None:
+    paths = (await document(doors))["paths"]
+
+    def sent(operation: Any) -> set[str]:
+        return {each["name"] for each in operation["parameters"] if each["in"] == "header"}
+
+    def answered(operation: Any, status: str) -> set[str]:
+        return set(operation["responses"][status]["headers"])
+
+    placing = paths["/orders"]["post"]
+    assert sent(placing) == {"Idempotency-Key", "Prefer", "If-Match", "If-None-Match"}
+    assert (answered(placing, "200"), answered(placing, "202")) == ({"Daybook-After", "ETag"}, {"Daybook-After"})
+    assert "412" in placing["responses"]
+    for path in ("/orders/{order_id}/history", "/products/{sku}/history", "/products/{sku}/timeline"):
+        assert sent(paths[path]["get"]) == {"Daybook-After", "Prefer"}
+        assert answered(paths[path]["get"], "200") == {"Daybook-Position", "Daybook-Staleness-Ms"}
+    assert {"until", "wait"} <= {each["name"] for each in paths["/orders/{order_id}"]["get"]["parameters"]}
+
+
 async def test_every_reference_leads_somewhere(doors: Doors) -> None:
     found = await document(doors)
 

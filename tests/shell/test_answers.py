@@ -19,6 +19,7 @@ from common.context import Context, Known
 from common.dispatch import QueryDispatcher
 from common.messages import Event, Id, Query, Rejected
 from common.recorded import STATUS_HEADER
+from common.shell import history
 from common.shell.answers import Answers, answers_app, asked_directly
 from common.shell.context_queries import context_queries
 from common.shell.history import Asker
@@ -224,6 +225,32 @@ async def test_a_state_can_be_asked_for_at_a_version_at_a_time_and_now(world: Wo
     assert (await desk_of.ask("AsOf", stream="a", time=times[0] - timedelta(seconds=1)))[0] == 404
     assert (await desk_of.ask("AsOf", stream="a", version=4))[0] == 404
     assert (await desk_of.ask("AsOf", stream="a", version=1, time=NOON))[0] == 400
+
+
+async def test_a_long_stream_is_folded_page_by_page_to_any_version_and_time(
+    world: World, desk_of: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "PAGE", 6)
+    monkeypatch.setattr(history, "BREATH", 4)
+    await world.record(*(("a", Added(1)) for _ in range(12)), ("b", Added(100)))
+    await world.record(*(("a", Added(1)) for _ in range(3)))
+    times = [each.recorded_at for each in await world.reader.stream("a", 0, 20)]
+    for version in range(1, 16):
+        _, then = await desk_of.ask("AsOf", stream="a", version=version)
+        assert (then["version"], then["state"]["drops"]) == (version, version)
+    assert (await desk_of.ask("AsOf", stream="a", time=times[11]))[1]["state"]["drops"] == 12
+    assert (await desk_of.ask("AsOf", stream="a"))[1]["version"] == 15
+    assert (await desk_of.ask("AsOf", stream="a", version=16))[0] == 404
+
+
+async def test_others_get_their_turn_while_a_long_stream_is_folded(world: World, desk_of: Desk) -> None:
+    await world.record(*(("a", Added(1)) for _ in range(3000)))
+    folding, turns = asyncio.create_task(desk_of.ask("AsOf", stream="a")), 0
+    while not folding.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert folding.result()[1]["version"] == 3000
+    assert turns > 3000 // history.BREATH
 
 
 async def test_receipts_are_given_in_the_askers_name_only(world: World, desk_of: Desk) -> None:
