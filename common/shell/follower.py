@@ -2,17 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
-from itertools import groupby
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from time import monotonic
 from typing import Any, Literal
 
 from msgspec import Struct
 
 from common.readmodel import ReadModel
+from common.shell.clocks import UNTIMED, Clocks, Offset
+from common.shell.durations import Quantiles, timed
+from common.shell.hops import Hop, Hops
 from common.shell.news import Move
 from common.shell.patience import AWAY, is_command_fault
-from common.shell.rolling import Rolling
 from common.store.fold import Happened, fold, touched
 from common.store.read_schema import load_checkpoints
 from common.store.read_tables import Checkpoint, Table
@@ -21,6 +22,7 @@ from common.store.reader import Head
 log = logging.getLogger(__name__)
 
 NOWHERE = Checkpoint(0, "", 0, 0)
+NO_CLOCKS: Mapping[str, Clocks] = {}
 Tell = Callable[[Move], Awaitable[None]]
 """Tells that a model has come further, to those who wait for that. Never raises."""
 
@@ -30,37 +32,48 @@ async def untold(move: Move) -> None:
 
 
 class ModelBeat(Struct, frozen=True):
-    """How a model is, said every second on `beat.projector.<model>`. Milliseconds are from recorded to visible."""
+    """How a model is, said every second on `beat.projector.<model>`. Its position is None until it is known.
+
+    `pid` is of the process that keeps it; `metrics` is where that one's metrics are, if anywhere.
+    """
 
     model: str
     context: str
-    position: int
+    position: int | None
     incarnation: str
     state: Literal["live", "catching-up", "red"]
     error: str
-    p50_ms: float | None
-    p99_ms: float | None
-    n: int
+    hops: dict[Hop, Quantiles] = {}
+    clocks: list[Offset] = []
+    generation: int = 0
+    pid: int = 0
+    metrics: str = ""
 
 
 class Follower:
     """Keeps one model's table. `detached` says for good why it has stopped, `trouble` by context what is wrong now.
 
-    `written` counts batches, `lost` those that somebody else had written first; `behind` names the contexts in which it
-    is catching up.
+    `written` counts batches, `shown` events by context, `lost` batches that somebody else had written first; `behind`
+    names the contexts in which it is catching up.
     """
 
-    def __init__(self, pool: Any, model: ReadModel, schema: str, tell: Tell = untold) -> None:
-        self.model, self._pool, self._schema, self._tell = model, pool, schema, tell
+    def __init__(
+        self, pool: Any, model: ReadModel, schema: str, tell: Tell = untold, clocks: Mapping[str, Clocks] = NO_CLOCKS
+    ) -> None:
+        self.model, self._pool, self._schema, self._tell, self._clocks = model, pool, schema, tell, clocks
         self._table = Table(model, schema)
         self._lock = asyncio.Lock()  # The contexts of a model share its rows.
-        self._latency = {context: Rolling() for context in model.follows}
+        self.hops = {
+            context: Hops("relayed_to_visible", "recorded_to_visible", "accepted_to_visible")
+            for context in model.follows
+        }
         self.checkpoints: dict[str, Checkpoint] = {}
         self._known = False
         self.detached = ""
         self.trouble: dict[str, str] = {}
         self.behind = set(model.follows)
         self.written = self.lost = 0
+        self.shown = dict.fromkeys(model.follows, 0)
 
     def at(self, context: str) -> int:
         """The position that it has reached, as far as is known."""
@@ -96,17 +109,17 @@ class Follower:
 
     def beats(self) -> list[ModelBeat]:
         """How it is, for each context."""
-        return [self._beat(context, self.checkpoints.get(context, NOWHERE)) for context in self.model.follows]
+        return [self._beat(context, self.checkpoints.get(context)) for context in self.model.follows]
 
-    def _beat(self, context: str, checkpoint: Checkpoint) -> ModelBeat:
+    def _beat(self, context: str, checkpoint: Checkpoint | None) -> ModelBeat:
         error = self.detached or self.trouble.get(context, "")
-        n, (p50, p99) = self._latency[context].quantiles(0.5, 0.99)
+        position, incarnation = (checkpoint.position, checkpoint.incarnation) if checkpoint else (None, "")
         state: Literal["live", "catching-up", "red"] = (
             "red" if error else "catching-up" if context in self.behind else "live"
         )
-        return ModelBeat(
-            self.model.name, context, checkpoint.position, checkpoint.incarnation, state, error, p50, p99, n
-        )
+        hops = self.hops[context].last_minute()
+        generation = checkpoint.generation if checkpoint else 0
+        return ModelBeat(self.model.name, context, position, incarnation, state, error, hops, generation=generation)
 
     def _note(self, context: str, error: Exception) -> None:
         text = f"{type(error).__name__}: {error}"
@@ -146,17 +159,21 @@ class Follower:
             after = Checkpoint(run[-1].position, run[-1].incarnation, sequence, before.generation)
             if await self._table.write(self._pool, self.checkpoints, context, after, rows):
                 self.checkpoints[context] = after
+                visible = monotonic()
                 self.written += 1
-                await self._tell(Move(self.model.name, context, after.position))
-                self._measure(context, run)
+                self.shown[context] += len(run)
+                await self._tell(Move(self.model.name, context, after.position, after.incarnation, after.generation))
+                self._time(context, run, visible)
                 return
             self._known = False  # Somebody else has moved it.
             self.lost += 1
 
-    def _measure(self, context: str, run: Sequence[Happened]) -> None:
-        now = datetime.now(UTC)
-        for recorded_at, together in groupby(run, key=lambda each: each.recorded_at):
-            self._latency[context].add((now - recorded_at).total_seconds() * 1000, len(list(together)))
+    def _time(self, context: str, run: Sequence[Happened], visible: float) -> None:
+        hops, clocks = self.hops[context], self._clocks.get(context, UNTIMED)
+        for each, times in timed(run):
+            hops.add("relayed_to_visible", clocks.bus.since(each.relayed_at, visible), times)
+            hops.add("recorded_to_visible", clocks.store.since(each.recorded_at, visible), times)
+            hops.add("accepted_to_visible", clocks.bus.since(each.accepted_at, visible), times)
 
 
 def contiguous(events: Sequence[Happened], after: int) -> list[Happened]:

@@ -9,6 +9,7 @@ comes back by itself: it reads from the store what it has missed until it meets 
 
 import asyncio
 import logging
+import os
 import random
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
@@ -17,11 +18,13 @@ from typing import Any, TypeVar
 
 import msgspec
 import nats.errors
+from msgspec.structs import replace
 from nats.aio.client import Client
 
 from common.bus.pull import Pulled, Puller
 from common.readmodel import ReadModel
 from common.recorded import VERSION, VERSION_HEADER, recorded_decoder
+from common.shell.clocks import Clocks, bus_clock, store_clock
 from common.shell.follower import Follower
 from common.shell.news import Move, told
 from common.shell.patience import AWAY, LONGEST_S, SHORTEST_S
@@ -102,7 +105,8 @@ class ContextFeed:
         for message in pulled:
             if (message.headers or {}).get(VERSION_HEADER) == VERSION:
                 try:
-                    events.append(decoded(self._codec, recorded_decoder.decode(message.data), message.sequence))
+                    recorded = recorded_decoder.decode(message.data)
+                    events.append(decoded(self._codec, recorded, message.sequence, message.at))
                     continue
                 except msgspec.MsgspecError:
                     log.warning("message %d of EVENTS_%s is no event", message.sequence, self.context)
@@ -205,9 +209,13 @@ class Projection:
         *,
         schema: str = "read",
         batch: int = 256,
+        metrics: str = "",
     ) -> None:
-        self._nc = nc
-        self.followers = {model.name: Follower(pool, model, schema, self._tell) for model in models}
+        self._nc, self._metrics = nc, metrics
+        contexts = sorted({context for model in models for context in model.follows})
+        self.bus = bus_clock(nc, f"EVENTS_{contexts[0]}")
+        self.clocks = {context: Clocks(self.bus, store_clock(readers[context])) for context in contexts}
+        self.followers = {model.name: Follower(pool, model, schema, self._tell, self.clocks) for model in models}
         self.feeds = {
             context: ContextFeed(
                 nc,
@@ -216,7 +224,7 @@ class Projection:
                 readers[context],
                 batch,
             )
-            for context in sorted({context for model in models for context in model.follows})
+            for context in contexts
         }
 
     async def run(self) -> None:
@@ -224,13 +232,17 @@ class Projection:
         async with asyncio.TaskGroup() as group:
             for feed in self.feeds.values():
                 group.create_task(feed.run(), name=f"feed {feed.context}")
+            for clock in (self.bus, *(each.store for each in self.clocks.values())):
+                group.create_task(clock.run(), name="a clock")
             group.create_task(self._beat(), name="beats of the read models")
 
     async def _beat(self) -> None:
         while True:
             for name, follower in self.followers.items():
                 for beat in follower.beats() if self._nc.is_connected else ():
-                    await self._say(f"beat.projector.{name}", msgspec.json.encode(beat))
+                    clocks = self.clocks[beat.context].offsets()
+                    whole = replace(beat, clocks=clocks, pid=os.getpid(), metrics=self._metrics)
+                    await self._say(f"beat.projector.{name}", msgspec.json.encode(whole))
             await asyncio.sleep(BEAT_S)
 
     async def _tell(self, move: Move) -> None:

@@ -17,6 +17,7 @@ the server's memory of ids never takes a message for a repeat.
 import asyncio
 import logging
 from collections.abc import Sequence
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -34,6 +35,9 @@ from common.recorded import (
     Recorded,
     recorded_encoder,
 )
+from common.shell.clocks import UNMEASURED, ServerClock
+from common.shell.durations import timed
+from common.shell.hops import Hops
 from common.shell.patience import AWAY
 from common.shell.tail import Tail, TailReader
 from common.store.reader import EventReader
@@ -78,8 +82,9 @@ class Relay:
     which is "incarnation" while the relay waits for somebody to decide; `overtaken` counts lost races.
     """
 
-    def __init__(self, nc: Client, reader: EventReader, context: str) -> None:
-        self._nc, self._reader, self._context = nc, reader, context
+    def __init__(self, nc: Client, reader: EventReader, context: str, clock: ServerClock = UNMEASURED) -> None:
+        self._nc, self._reader, self._context, self._clock = nc, reader, context, clock
+        self.hops = Hops("recorded_to_relayed")
         self._woken = asyncio.Event()
         self._inbox = nc.new_inbox()
         self._batch = 0
@@ -184,9 +189,15 @@ class Relay:
             if tail.position and event.incarnation != tail.incarnation:
                 raise Stalled("the store has become another incarnation")
         await self._publish_chained(events, tail.sequence)
+        self._time(events)
         tail = Tail(tail.sequence + len(events), events[-1].position, events[-1].incarnation)
         self._tail.moved(tail)
         return tail
+
+    def _time(self, events: Sequence[Recorded]) -> None:
+        now = monotonic()
+        for each, times in timed(events):
+            self.hops.add("recorded_to_relayed", self._clock.since(each.recorded_at, now), times)
 
     async def _publish_chained(self, events: Sequence[Recorded], after: int) -> None:
         """Only the last message asks for an acknowledgement: none that it follows on can be missing then."""

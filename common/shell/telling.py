@@ -6,7 +6,10 @@ import msgspec
 from msgspec import Raw, Struct
 
 from common.recorded import Receipt, Recorded
+from common.shell.clocks import Clocks
 from common.shell.decision import Draft, Repeat
+from common.shell.durations import timed
+from common.shell.hops import Hops
 from common.store.append import Appended
 from common.store.load import distinct
 from common.store.new_rows import NewEvent, NewReceipt
@@ -21,6 +24,7 @@ class Tally(Struct):
     parked: int = 0
     repeated: int = 0
     dropped: int = 0
+    recorded: int = 0
     batches: int = 0
     error: str = ""
 
@@ -33,14 +37,16 @@ class Outbox(Struct, frozen=True):
 
 
 class Telling:
-    """Tells and counts for one worker."""
+    """Tells, counts and times for one worker."""
 
-    def __init__(self, reader: EventReader, outbox: Outbox) -> None:
-        self._context, self._reader, self._outbox = reader.context, reader, outbox
-        self.tally = Tally()
+    def __init__(self, reader: EventReader, outbox: Outbox, clocks: Clocks) -> None:
+        self._context, self._reader, self._outbox, self._clocks = reader.context, reader, outbox, clocks
+        self.tally, self.hops = Tally(), Hops("accepted_to_decided", "decided_to_recorded")
 
-    async def tell(self, draft: Draft, appended: Appended) -> None:
+    async def tell(self, draft: Draft, appended: Appended, decided: float) -> None:
+        """Tells what became of a draft that was there at the monotonic time `decided`."""
         self._count(draft)
+        self._time(draft.batch.receipts, appended, decided)
         if draft.batch.events:
             await self._outbox.recorded(in_record(self._context, draft.batch.events, appended))
         receipts = [pushed(self._context, new, appended) for new in draft.batch.receipts]
@@ -60,10 +66,18 @@ class Telling:
     def _count(self, draft: Draft) -> None:
         tally = self.tally
         tally.batches += 1
+        tally.recorded += len(draft.batch.events)
         tally.repeated += len(draft.repeats)
         tally.dropped += len(draft.dropped)
         for receipt in draft.batch.receipts:
             setattr(tally, receipt.state, getattr(tally, receipt.state) + 1)
+
+    def _time(self, receipts: Sequence[NewReceipt], appended: Appended, decided: float) -> None:
+        at = self._clocks.store.at(decided)
+        seconds = None if at is None else appended.recorded_at.timestamp() - at
+        self.hops.add("decided_to_recorded", seconds, len(receipts))
+        for each, times in timed(receipts):
+            self.hops.add("accepted_to_decided", self._clocks.bus.since(each.accepted_at, decided), times)
 
 
 def in_record(context: str, events: Sequence[NewEvent], appended: Appended) -> list[Recorded]:
@@ -108,6 +122,7 @@ def pushed(context: str, new: NewReceipt, appended: Appended) -> Receipt:
         recorded_at=appended.recorded_at,
         correlation_id=new.correlation_id,
         hash=new.hash,
+        incarnation=appended.incarnation,
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Mapping, Sequence
+from time import monotonic
 from typing import Any
 
 import asyncpg
@@ -14,6 +15,7 @@ from common.faults import described
 from common.messages import Rejected
 from common.shell.admission import Admission, Admitted, Dropped, Stored
 from common.shell.cache import Cache
+from common.shell.clocks import UNTIMED, Clocks
 from common.shell.decision import Decider, person_of
 from common.shell.lease import LeaseKeeper
 from common.shell.patience import patiently
@@ -47,14 +49,15 @@ class Worker:
         vault: Vault,
         leases: LeaseKeeper,
         outbox: Outbox,
+        clocks: Clocks = UNTIMED,
     ) -> None:
         self._context, self._admission, self._pool, self._vault = context, admission, pool, vault
         self._leases = leases
         self._lease_table = LeaseTable(pool, context.name)
         self._loader, self._decider = Loader(context), Decider(context)
         self._cache = Cache()
-        self._telling = Telling(EventReader(pool, context.name), outbox)
-        self.tally = self._telling.tally
+        self._telling = Telling(EventReader(pool, context.name), outbox, clocks)
+        self.tally, self.hops = self._telling.tally, self._telling.hops
 
     def forget(self) -> None:
         """Drops the cached states: they hold only while every append's outcome is known."""
@@ -140,10 +143,11 @@ class Worker:
             await self._vault.make(set(draft.keyless.values()))
             keys = await self._vault.find(person_of(command) for command in commands)
             draft = self._decider.decide(batch, loaded, keys, condemned)
+        decided = monotonic()
         appended = await append(self._pool, self._context.name, epochs, draft.batch)
         by_stream = {command.key: epochs[command.lease] for command in commands if command.command}
         self._cache.keep(loaded.states | draft.states, by_stream)
-        await self._telling.tell(draft, appended)
+        await self._telling.tell(draft, appended, decided)
 
     def _epochs(self, batch: Sequence[Admitted | Dropped]) -> dict[str, int]:
         try:

@@ -19,6 +19,7 @@ PAGE = 512
 class Happened(Struct, frozen=True, gc=False):
     """A recorded event, decoded once for all models. `sequence` is its place in EVENTS, 0 when it came from the store.
 
+    `relayed_at` is when EVENTS stored it, None when it came from the store.
     `event` is None when nobody follows its type.
     """
 
@@ -29,6 +30,8 @@ class Happened(Struct, frozen=True, gc=False):
     recorded_at: datetime
     event: "Event | Undecodable | None"
     sequence: int = 0
+    accepted_at: datetime | None = None
+    relayed_at: datetime | None = None
 
 
 class Undecodable(Exception):
@@ -48,7 +51,7 @@ def followed(models: Iterable[ReadModel], context: str) -> EventCodec:
     return EventCodec(tuple({event for model in models for event in model.follows.get(context, ())}))
 
 
-def decoded(codec: EventCodec, recorded: Recorded, sequence: int = 0) -> Happened:
+def decoded(codec: EventCodec, recorded: Recorded, sequence: int = 0, relayed_at: datetime | None = None) -> Happened:
     event: Event | Undecodable | None
     try:
         event = codec.decode(recorded.type, bytes(recorded.data))
@@ -62,6 +65,8 @@ def decoded(codec: EventCodec, recorded: Recorded, sequence: int = 0) -> Happene
         recorded.recorded_at,
         event,
         sequence,
+        recorded.accepted_at,
+        relayed_at,
     )
 
 

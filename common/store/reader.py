@@ -61,6 +61,12 @@ class EventReader:
         )
         return Head(*row)
 
+    async def now(self) -> datetime:
+        """What time it is there."""
+        row = await self._pool.fetchrow("SELECT clock_timestamp()")
+        found: datetime = row[0]
+        return found
+
     async def page(self, after: int, limit: int) -> list[Recorded]:
         """Events after a position, in position order and without a gap."""
         return await self._events("position > $1 ORDER BY position LIMIT $2", after, limit)
@@ -92,7 +98,8 @@ class EventReader:
     async def receipts(self, principal: str, ids: Sequence[str]) -> dict[str, Receipt]:
         """The receipts that exist among the ids, by id."""
         rows = await self._pool.fetch(
-            f"SELECT {RECEIPT_COLUMNS} FROM {self._schema}.receipts WHERE principal = $1 AND command_id = ANY($2)",
+            f"SELECT {RECEIPT_COLUMNS}, (SELECT incarnation FROM {self._schema}.head)"
+            f" FROM {self._schema}.receipts WHERE principal = $1 AND command_id = ANY($2)",
             principal,
             list(ids),
         )

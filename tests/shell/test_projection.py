@@ -1,6 +1,7 @@
 """Projection (P8): whatever is lost, repeated or out of place on the way, the rows are the fold of the record."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -353,8 +354,6 @@ async def test_a_model_that_is_ahead_of_the_store_asks_for_a_rebuild(world: Worl
 async def test_each_model_beats_with_its_position_and_how_long_events_took(world: World) -> None:
     model = jars(world.name)
     await world.tables(model)
-    await world.record(*drops(10))
-    await world.publish(*await world.reader.page(0, 10))
     heard: list[ModelBeat] = []
 
     async def hear(message: Msg) -> None:
@@ -362,11 +361,26 @@ async def test_each_model_beats_with_its_position_and_how_long_events_took(world
 
     beats = await world.nc.subscribe("beat.projector.jars", cb=hear)
     async with running(world.projection(model)):
-        await until(lambda: any(beat.position == 10 and beat.state == "live" for beat in heard), within=5)
+        await until(lambda: bool(heard) and all(clock.within_ms for clock in heard[-1].clocks), within=5)
+        await world.record(*drops(10))
+        await world.publish(*await world.reader.page(0, 10))
+        await until(lambda: heard[-1].position == 10 and heard[-1].state == "live", within=5)
     await beats.unsubscribe()
     last = heard[-1]
-    assert (last.context, last.n, last.error) == (world.name, 10, "")
-    assert last.p50_ms is not None and last.p99_ms is not None and 0 < last.p50_ms <= last.p99_ms
+    assert (last.context, last.error, last.pid) == (world.name, "", os.getpid())
+    for hop in ("recorded_to_visible", "relayed_to_visible"):
+        took = last.hops[hop]
+        assert (took.n, took.unknown) == (10, 0)
+        assert took.p50_ms is not None and took.p99_ms is not None and 0 < took.p50_ms <= took.p99_ms
+
+
+async def test_a_model_whose_place_is_not_known_says_so_and_not_0(world: World) -> None:
+    model = jars(world.name)
+    follower = Follower(world.reads, model, world.schema)
+    assert [beat.position for beat in follower.beats()] == [None]
+    await world.tables(model)
+    await follower.take(world.name, [])
+    assert [beat.position for beat in follower.beats()] == [0]
 
 
 async def test_a_table_of_another_version_is_said_in_one_line(world: World) -> None:
