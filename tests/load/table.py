@@ -6,15 +6,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tests.load.result import Result
+from tests.load.result import STROKE, Result
 from tests.load.rivals.system import System
 
 WIDTH = 100
-LAGS = {
-    "idle": ("a lone order, from accepted to visible", "lag_idle_p50_ms", "lag_idle_p99_ms"),
-    "half": ("at half of the rate over 128 connections, from recorded to visible", "lag_half_load_p50_ms",
-             "lag_half_load_p99_ms"),
-}  # fmt: skip
 
 
 def show(result: Result, systems: Sequence[System], console: Console) -> None:
@@ -24,10 +19,21 @@ def show(result: Result, systems: Sequence[System], console: Console) -> None:
         why = result.absent.get(system.name)
         said = system.differs if why is None else f"left out, because {why}"
         console.print(f"[dim]{system.name}:[/] {escape(said)}", highlight=False)
-    for what, p50, p99 in LAGS.values():
-        console.print(f"Lag of {what}: p50 {result.figures[p50]:.1f} ms, p99 {result.figures[p99]:.1f} ms")
+    console.print(lags(result.figures), highlight=False)
     console.print(cpu(result, systems))
     console.print(ratios(result))
+
+
+def lags(figures: Mapping[str, float]) -> str:
+    def ms(name: str) -> str:
+        return f"{figures[f'lag_{name}_ms']:.1f} ms"
+
+    return (
+        "Lag of a lone order, from accepted to visible: "
+        f"p50 {ms('idle_p50')}, p99 {ms('idle_p99')}, longest {ms('idle_max')}.\n"
+        f"Lag at {figures['half_load_per_s']:,.0f} orders/s, half of what 128 connections reach, "
+        f"from recorded to visible: p50 {ms('half_load_p50')}, p99 {ms('half_load_p99')}."
+    )
 
 
 def rates(result: Result, systems: Sequence[System]) -> Table:
@@ -66,8 +72,15 @@ def spent(by_process: Mapping[str, float]) -> str:
 
 
 def ratios(result: Result) -> Table:
-    table = Table("ratio", "median", "rounds", "what limits the one / the other", title="Ratios")
+    """Daybook's own path once, then the others under it, each with what limits it."""
+    table = Table("", "median", "rounds", "what limits it", title="Ratios of orders a second")
+    shown = ""
     for name, ratio in result.ratios.items():
+        (path, other), (own, others) = name.split("_vs_"), result.limits[name].split(STROKE)
+        if path != shown:
+            table.add_section()
+            table.add_row(path, "", "", own)
+            shown = path
         rounds = " ".join(f"{each:.2f}" for each in result.spread[name])
-        table.add_row(name.replace("_vs_", "\nvs "), f"{ratio:.2f} x", rounds, result.limits[name], end_section=True)
+        table.add_row(f"  vs {other}", f"{ratio:.2f} x", rounds, others)
     return table

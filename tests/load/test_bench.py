@@ -59,7 +59,7 @@ def test_what_limits_a_path_is_read_from_its_cores(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("psutil.cpu_count", lambda: 2)
     assert limit({"gateway": 0.95, "nats": 0.3, "others": 0.0}) == "gateway is near a core (0.95)"
     full = limit({"gateway": 0.7, "nats": 0.6, "client": 0.5, "others": 0.05})
-    assert full == "all 2 cores are full: gateway 0.70, nats 0.60, client 0.50; the client 0.50"
+    assert full == "the 2 cores are full: gateway 0.70, nats 0.60, client 0.50; the client 0.50"
     assert limit({"postgres": 0.4, "others": 0.2}) == (
         "waits (disk, round trips): postgres 0.40, 0.4 of 2 cores; others took 0.20"
     )

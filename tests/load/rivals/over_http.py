@@ -45,19 +45,19 @@ def by_http(port: int, route: str, key: str, sample: Sample, connections: int) -
 
 MONOLITH = System(
     name="monolith",
-    paths={"monolith": "monolith", "monolith_at_once": "monolith, one statement"},
+    paths={"monolith": f"monolith, {CONNECTIONS}", "monolith_at_once": f"monolith, one statement, {CONNECTIONS}"},
     differs="more: 201 when receipt, event and row are committed; less: seals nothing, positions with gaps, no readers",
     run=partial(monolith, "monolith", {"monolith": "/orders", "monolith_at_once": "/orders/at-once"}, 1),
 )
 GROUP_COMMIT = System(
     name="group_commit",
-    paths={"group_commit_monolith": "group-commit monolith"},
+    paths={"group_commit_monolith": f"group-commit monolith, {CONNECTIONS}"},
     differs=f"as the monolith; {PROCESSES} processes, and whatever waits is one statement with one fsync",
     run=partial(monolith, "group_commit", {"group_commit_monolith": "/orders"}, PROCESSES),
 )
 BARE = System(
     name="bare_litestar",
-    paths={"bare_litestar": "bare Litestar POST"},
+    paths={"bare_litestar": f"bare Litestar POST, {CONNECTIONS}"},
     differs="less: reads the body and answers; decodes, decides and stores nothing",
     run=bare,
 )
