@@ -131,12 +131,20 @@ class System:
 
 
 @asynccontextmanager
-async def running_system(data: Path, **variables: str) -> AsyncIterator[System]:
-    """`daybook up` as a process of its own on this folder, ready to serve; `variables` are added to its environment."""
+async def running_system(data: Path, *, apart: bool = False, **variables: str) -> AsyncIterator[System]:
+    """`daybook up` as a process of its own on this folder, ready to serve; `variables` are added to its environment.
+
+    A Ctrl-C at the terminal does not reach a system that runs `apart`.
+    """
     env, output = environment(data) | variables, data.with_name("up.log")
     with output.open("ab") as log:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway.cli", "up", env=env, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+            *(sys.executable, "-m", "gateway.cli", "up"),
+            env=env,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=apart,
         )
     system = System(Settings.from_env(env, running=False), process, output)
     try:

@@ -6,13 +6,15 @@ from time import perf_counter
 from typing import Protocol
 
 FOREVER = float("inf")
+SLICE_S = 0.1
+"""A load that is stopped ends no later than this."""
 
 
 class Schedule(Protocol):
     """Gives each request its time; all lanes of a load take from one."""
 
-    def take(self) -> float | None:
-        """When the next request should begin (of `perf_counter`), or None when there is none left."""
+    async def next(self) -> float | None:
+        """Returns when the next request should begin, with that time (of `perf_counter`); None when none is left."""
 
     def stop(self) -> None:
         """No request begins from now on."""
@@ -30,29 +32,31 @@ class Steady:
 
     def __init__(self, rate: float, seconds: float, count: int | None = None) -> None:
         self._rate, self._begun, self._taken = rate, perf_counter(), 0
-        self._end = self._begun + seconds
-        self._most = min(int(rate * seconds + 1e-6), FOREVER if count is None else count)
+        self._end, self._turn = self._begun + seconds, asyncio.Lock()
+        self._most = FOREVER if count is None else count
 
-    def take(self) -> float | None:
-        if self._taken >= self._most or perf_counter() >= self._end:
-            return None
-        intended = self._begun + self._taken / self._rate
-        if intended >= self._end:
-            return None
-        self._taken += 1
-        return intended
+    async def next(self) -> float | None:
+        async with self._turn:  # One lane waits for the time, the others for their turn.
+            intended = self._begun + self._taken / self._rate
+            overdue = intended <= perf_counter()
+            while intended < self._end and self._taken < self._most and (early := intended - perf_counter()) > 0:
+                await asyncio.sleep(min(early, SLICE_S))
+            if intended >= self._end or self._taken >= self._most or (overdue and perf_counter() >= self._end):
+                return None
+            self._taken += 1
+            return intended
 
     def stop(self) -> None:
         self._end = min(self._end, perf_counter())
 
     @property
     def not_sent(self) -> int:
-        due = int((min(perf_counter(), self._end) - self._begun) * self._rate + 1e-6)
+        due = int((min(perf_counter(), self._end) - self._begun) * self._rate - 1e-6) + 1
         return int(max(0, min(due, self._most) - self._taken))
 
 
 class OneByOne:
-    """A closed loop: a lane's next request begins when the last is answered."""
+    """A closed loop: a lane's next request begins when its last is answered."""
 
     not_sent = 0
 
@@ -60,7 +64,7 @@ class OneByOne:
         self._end = perf_counter() + seconds
         self._left = FOREVER if count is None else count
 
-    def take(self) -> float | None:
+    async def next(self) -> float | None:
         now = perf_counter()
         if now >= self._end or self._left <= 0:
             return None
@@ -73,7 +77,5 @@ class OneByOne:
 
 async def follow(schedule: Schedule, begin: Callable[[float], Awaitable[object]]) -> None:
     """One lane of a load: begins each request at its time, one at a time, and tells it the time it was meant for."""
-    while (intended := schedule.take()) is not None:
-        if (early := intended - perf_counter()) > 0:
-            await asyncio.sleep(early)
+    while (intended := await schedule.next()) is not None:
         await begin(intended)
