@@ -7,10 +7,12 @@ import psutil
 from msgspec import Struct
 
 from tests.load.lag import Lags
-from tests.load.measure import CLIENT, OTHERS, Round, quantile_ms
+from tests.load.measure import OTHERS, Round, quantile_ms
 
 NEAR_A_CORE, BUSY = 0.85, 0.88
 """A process of one thread that uses so much of a core, or a machine so much of all of them, has nothing left."""
+DISTURBED = 0.1
+"""Other programs of the machine that use so much of a core are named."""
 STROKE = " / "
 
 
@@ -75,6 +77,7 @@ def figures(rounds: list[RoundDone]) -> dict[str, float]:
         "lag_half_load_p50_ms": median(quantile_ms(each, 0.50) for each in half),
         "lag_half_load_p99_ms": median(quantile_ms(each, 0.99) for each in half),
         "half_load_per_s": median(done.half_load.per_s for done in rounds),
+        "others_percent_of_a_core": median(100 * run.cores[OTHERS] for done in rounds for run in done.runs.values()),
     }
     for path in rounds[0].runs:
         runs = [done.runs[path] for done in rounds]
@@ -95,14 +98,12 @@ def limit(cores: Mapping[str, float]) -> str:
     """What a path is limited by, judged by who used how many cores."""
     machine = psutil.cpu_count() or 1
     used, others = sum(cores.values()), cores.get(OTHERS, 0.0)
-    own = sorted(((share, name) for name, share in cores.items() if name != OTHERS), reverse=True)
-    most, name = own[0]
+    busiest = sorted(((share, name) for name, share in cores.items() if name != OTHERS), reverse=True)[:3]
+    most, name = busiest[0]
     if most >= NEAR_A_CORE and not name.startswith("postgres"):  # Postgres is many processes, nats-server many threads.
         said = f"{name} is near a core ({most:.2f})"
     elif used >= BUSY * machine:
-        said = f"the {machine} cores are full: {', '.join(f'{name} {share:.2f}' for share, name in own[:3])}"
+        said = f"the {machine} cores are full: {', '.join(f'{name} {share:.2f}' for share, name in busiest)}"
     else:
         said = f"waits (disk, round trips): {name} {most:.2f}, {used - others:.1f} of {machine} cores"
-    client = cores.get(CLIENT, 0.0)
-    noise = f"; others took {others:.2f}" if others >= 0.1 else ""
-    return said + (f"; the client {client:.2f}" if client >= 0.3 and name != CLIENT else "") + noise
+    return said + (f"; others took {others:.2f}" if others >= DISTURBED else "")

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tests.load.result import STROKE, Result
+from tests.load.result import DISTURBED, STROKE, Result
 from tests.load.rivals.system import System
 
 WIDTH = 100
@@ -22,6 +22,8 @@ def show(result: Result, systems: Sequence[System], console: Console) -> None:
     console.print(lags(result.figures), highlight=False)
     console.print(cpu(result, systems))
     console.print(ratios(result))
+    if (others := result.figures["others_percent_of_a_core"]) >= 100 * DISTURBED:
+        console.print(f"The machine was not quiet: other programs used {others:.0f} % of a core beside these runs.")
 
 
 def lags(figures: Mapping[str, float]) -> str:

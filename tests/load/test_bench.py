@@ -22,9 +22,11 @@ from tests.load.table import show
 SHORT = Plan(within_s=60, rounds=2, run_s=0.01, warm_s=0.01, lone_orders=1, pause_s=0.01, half_load_s=0.1)
 
 
-def done(rates: dict[str, float], idle: list[float] | None = None, half: list[float] | None = None) -> RoundDone:
+def done(
+    rates: dict[str, float], idle: list[float] | None = None, half: list[float] | None = None, noise: float = 0.0
+) -> RoundDone:
     runs = {
-        path: Round(path, 1, 0, rate, rate, 1, 2, {"gateway": 100.0, "client": 20.0}, {"gateway": 0.5, "client": 0.1})
+        path: Round(path, 1, 0, rate, rate, 1, 2, {"gateway": 100.0, "client": 20.0}, {"gateway": 0.5, "others": noise})
         for path, rate in rates.items()
     }
     return RoundDone(runs, Lags(idle or [0.005]), Lags(half or [0.02], 10.0))
@@ -59,7 +61,7 @@ def test_what_limits_a_path_is_read_from_its_cores(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("psutil.cpu_count", lambda: 2)
     assert limit({"gateway": 0.95, "nats": 0.3, "others": 0.0}) == "gateway is near a core (0.95)"
     full = limit({"gateway": 0.7, "nats": 0.6, "client": 0.5, "others": 0.05})
-    assert full == "the 2 cores are full: gateway 0.70, nats 0.60, client 0.50; the client 0.50"
+    assert full == "the 2 cores are full: gateway 0.70, nats 0.60, client 0.50"
     assert limit({"postgres": 0.4, "others": 0.2}) == (
         "waits (disk, round trips): postgres 0.40, 0.4 of 2 cores; others took 0.20"
     )
@@ -125,3 +127,13 @@ def test_the_whole_table_fits_a_hundred_columns() -> None:
     lines = table.getvalue().splitlines()
     assert max(map(len, lines)) <= 100
     assert sum("1,234,568" in line for line in lines) == len(every)
+
+
+def test_a_machine_that_was_not_quiet_is_told() -> None:
+    def said(noise: float) -> str:
+        table = io.StringIO()
+        show(result([done({"nats": 1.0}, noise=noise)], {}, {}), [stand_in("daybook", "nats")], Console(file=table))
+        return table.getvalue()
+
+    assert "other programs used 50 % of a core" in said(0.5)
+    assert "not quiet" not in said(0.05)
