@@ -39,12 +39,17 @@ class Steady:
         async with self._turn:  # One lane waits for the time, the others for their turn.
             intended = self._begun + self._taken / self._rate
             overdue = intended <= perf_counter()
-            while intended < self._end and self._taken < self._most and (early := intended - perf_counter()) > 0:
-                await asyncio.sleep(min(early, SLICE_S))
+            await self._reach(intended)
             if intended >= self._end or self._taken >= self._most or (overdue and perf_counter() >= self._end):
                 return None
             self._taken += 1
             return intended
+
+    async def _reach(self, moment: float) -> None:
+        """Returns then, or soon after the loop was stopped."""
+        while (early := moment - perf_counter()) > 0 and moment < self._end and self._taken < self._most:
+            pause = min(early, SLICE_S)
+            await asyncio.sleep(pause)
 
     def stop(self) -> None:
         self._end = min(self._end, perf_counter())

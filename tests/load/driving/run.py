@@ -65,8 +65,8 @@ async def driven(door: str, opened: Opened, target: Target, material: Material, 
     first orders are not taken."""
     orders, watch = Orders(f"load-{token_hex(4)}", material.bodies), Watch(target)
     async with opened(target, material, orders, plan.lanes) as lanes:
-        await first_orders(lanes[0])
         await watch.look()
+        await first_orders(lanes[0])
         await watch.all_visible(FIRST_ORDERS)
         watch.looks = watch.looks[-1:]
         tally, schedule, cpu = Tally(), plan.schedule(), time.process_time()

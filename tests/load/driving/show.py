@@ -2,18 +2,17 @@
 
 from collections.abc import Sequence
 
-import plotext
+import plotext  # type: ignore[import-untyped]  # has no stubs
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from tests.load.driving.mix import DEFAULT
 from tests.load.driving.result import Result
 
 WIDTH, HEIGHT = 100, 24
 LEAST_SECONDS = 3
-MARKS = ("●", "×")
+MARKS = ("●", "○")
 
 Series = Sequence[float | None]
 
@@ -36,7 +35,7 @@ def summary(result: Result) -> str:
     mix = ",".join(f"{kind}={share}" for kind, share in result.mix.items())
     lag = f"recorded to visible, last minute: p50 {ms(result.lag_p50_ms)}, p99 {ms(result.lag_p99_ms)}"
     return (
-        f"{result.door} to {result.target}: {result.loop}, {result.seconds:g} s, {mix or DEFAULT}\n"
+        f"{result.door} to {result.target}: {result.loop}, {result.seconds:g} s\nmix {mix}\n"
         f"[bold]{result.accepted_per_s:,.0f} accepted/s, {number(result.visible_per_s)} visible/s[/]; {lag}\n"
         f"sent {result.sent:,}, not sent in time {result.not_sent:,}, failed {result.failed:,}; "
         f"commands accepted {result.accepted:,}, changes visible {number(result.visible)}"
@@ -71,23 +70,21 @@ def warnings(result: Result) -> list[str]:
         found.append("Nobody said what is visible: /consistency-lag was not to be had (give --url).")
     elif result.visible < result.accepted:
         missing = result.accepted - result.visible
-        found.append(
-            f"{missing:,} accepted commands changed nothing that is visible: refused by a rule, or still on the way."
-        )
+        found.append(f"{missing:,} accepted commands show no change: refused by a rule, or still on the way.")
     return found
 
 
 def plots(result: Result, width: int, colours: bool) -> Text:
     """Four plots over the seconds of the run."""
-    seconds = result.timeline
+    seconds = result.timeline[: int(result.seconds + 0.1)]  # Half a second at the end would look like a fall.
     figure = plotext.figure
     figure.clear.all()
     figure.subplots(2, 2)
     figure.plot_size(width, HEIGHT)
-    plot(1, 1, "a second: ● accepted, × visible", [s.accepted for s in seconds], [s.visible for s in seconds])
-    plot(1, 2, "latency, ms: ● p50, × p99", [s.p50_ms for s in seconds], [s.p99_ms for s in seconds])
+    plot(1, 1, "a second: ● accepted, ○ visible", [s.accepted for s in seconds], [s.visible for s in seconds])
+    plot(1, 2, "latency, ms: ● p50, ○ p99", [s.p50_ms for s in seconds], [s.p99_ms for s in seconds])
     lags = [s.lag_p50_ms for s in seconds], [s.lag_p99_ms for s in seconds]
-    plot(2, 1, "recorded to visible, ms: ● p50, × p99", *lags)
+    plot(2, 1, "recorded to visible, ms: ● p50, ○ p99", *lags)
     plot(2, 2, "recorded and not visible yet, events", [s.behind for s in seconds])
     text = figure.build().string(colorless=not colours)
     return Text.from_ansi(text)
@@ -98,10 +95,17 @@ def plot(row: int, column: int, title: str, *series: Series) -> None:
     chart.canvas("default")
     chart.title(title)
     chart.legend(False)
+    chart.ruler(axis="x", side="lower").ticks(*ticks(len(series[0])))
     for mark, values in zip(MARKS, series, strict=False):
         known = [(at, value) for at, value in enumerate(values) if value is not None]
         if known:
             chart.draw(chart.signal([at for at, _ in known], [value for _, value in known], marker=mark))
+
+
+def ticks(seconds: int) -> tuple[list[int], list[str]]:
+    """At most six, at whole seconds."""
+    places = list(range(0, seconds, max(1, -(-seconds // 6))))
+    return places, [str(place) for place in places]
 
 
 def ms(milliseconds: float | None) -> str:

@@ -13,7 +13,7 @@ NOTHING = 0
 
 
 class Outcome(Struct, gc=False):
-    """What became of a request: a status as HTTP has it; for what failed, a reason in one word and the answer's text."""
+    """What became of a request: a status as HTTP has it; of what failed, a reason in a word and the answer's text."""
 
     kind: str
     status: int

@@ -35,9 +35,7 @@ def chosen(url: str, nats_url: str, remote: bool, settings: Settings) -> Target:
     option or variable, for what cannot be used."""
     running = read_running(settings.data)
     if not url and not nats_url and running is None:
-        raise click.UsageError(
-            f"nothing runs on {settings.data}: start `daybook up`, or give --url, --nats-url or --own"
-        )
+        raise click.UsageError(f"nothing runs on {settings.data}: start `daybook up`, or give --url or --own")
     http = url or ("" if nats_url or running is None else running.http_url)
     bus = nats_url or ("" if url else settings.nats_url)
     host, port = address(http, "--url", ("http",), 80, remote) if http else ("", 0)
