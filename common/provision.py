@@ -14,6 +14,7 @@ from common.bus import permissions
 from common.bus.connect import BusErrors, connect
 from common.bus.provision import ProvisionError, provision_streams
 from common.config import ConfigError, Settings
+from common.lag import ConsistencyLag
 from common.principals import Credentials, hash_password, load_principals, system_users
 from common.servers.files import CannotStart
 from common.servers.nats import NatsUser
@@ -30,6 +31,7 @@ def nats_users(settings: Settings, credentials: Credentials) -> list[NatsUser]:
     commands = discovery.commands()
     queries = [query.__name__ for module in discovery.read_models().values() for query in module.QUERIES]
     queries += [query.__name__ for context in commands for query in context_query_types(context)]
+    queries.append(ConsistencyLag.__name__)
     hashes = {user: hash_password(credentials.nats[user]) for user in system_users(commands)}
     principals = load_principals(settings.principals, commands).entries
     return permissions.nats_users(principals, commands, queries, hashes)

@@ -1,7 +1,7 @@
 """The gateway: which doors there are, and what they need while it runs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from types import ModuleType
 from typing import Any, Literal
@@ -14,19 +14,23 @@ from litestar.static_files import create_static_files_router
 from common import discovery
 from common.config import Settings
 from common.dispatch import QueryDispatcher
+from common.lag import LagAnswer
 from common.messages import Command
 from common.principals import load_principals
+from common.readmodel import ReadModel
 from common.recorded import Receipt
 from common.shell.reading import Reading
 from common.shell.room import Room
 from gateway import __version__, openapi, page
 from gateway.backlog import Backlog
+from gateway.beats import OWN_NAME, Beats, Who
 from gateway.commands_door import CommandDoor, command_routes
 from gateway.doors import route
 from gateway.freshness import Freshness
 from gateway.http import Answer, Asked, Door, Patience
 from gateway.intake import Intake
-from gateway.lag import Beats, Lag, LagDoor
+from gateway.lag import Lag
+from gateway.lag_door import LagDoor, answer_on_the_bus
 from gateway.link import Bus, ReadDatabase
 from gateway.openapi import Description, Undecided
 from gateway.problems import Problem, internal, later, of_status
@@ -87,8 +91,10 @@ class Gateway:
             self._reads.connection,
             self._freshness.sources,
         )
-        self._beats = Beats(self._bus)
-        self._lag = Lag(self._bus, self._beats)
+        self._beats = Beats(self._bus, expected(self._contexts, discovery.query_models(read_models).values()))
+        self._lag = Lag(
+            self._beats, self._freshness.head, self._freshness.sources.news.at, self._contexts, self._backlog.ages
+        )
 
     def routes(self) -> Iterator[tuple[Literal["GET", "POST"], str, Door]]:
         """Method, path and door of every route."""
@@ -102,7 +108,8 @@ class Gateway:
                 timeline = TimelineDoor(streams, self._contexts, self._principals, self._bus)
                 yield "GET", f"{query.get}/timeline", timeline
         yield "GET", "/commands/{context}/{command_id}", ReceiptDoor(self._contexts, self._principals, self._receipts)
-        yield "GET", "/consistency-lag", LagDoor(self._lag, self._principals)
+        for path in ("/consistency-lag", "/consistency-lag/{model}"):
+            yield "GET", path, LagDoor(self._lag, self._principals)
         yield "GET", "/livez", alive
         yield "GET", "/readyz", ready(commands=self._bus.answers, queries=self._reads.answers)
         yield "GET", "/readyz/commands", ready(commands=self._bus.answers)
@@ -118,6 +125,7 @@ class Gateway:
             self._bus.run(self._settings),
             self._backlog.run(),
             self._beats.run(),
+            answer_on_the_bus(self._settings, self._lag),
             self._patience.run(),
             self._freshness.run(),
         )
@@ -136,12 +144,23 @@ class Gateway:
         plain("/commands/{context}/{command_id}", "Receipt", "What became of a command that you have sent",
               {200: Receipt, 202: Undecided}, 401, 404, 503)  # fmt: skip
         plain("/consistency-lag", "ConsistencyLag", "How far behind each read model is, and which processes live",
-              {200: Any}, 401)  # fmt: skip
+              {200: LagAnswer}, 401)  # fmt: skip
+        plain("/consistency-lag/{model}", "ModelConsistencyLag", "How far behind one read model is",
+              {200: LagAnswer}, 401, 404)  # fmt: skip
         plain("/livez", "Alive", "The process answers", {200: Any}, open=True)
         plain("/readyz", "Ready", "Commands can be taken and queries answered", {200: Any}, 503, open=True)
         plain("/readyz/commands", "ReadyForCommands", "Commands can be taken", {200: Any}, 503, open=True)
         plain("/readyz/queries", "ReadyForQueries", "Queries can be answered", {200: Any}, 503, open=True)
         return described
+
+
+def expected(contexts: Iterable[str], models: Iterable[ReadModel]) -> Iterator[Who]:
+    """Who should be heard: who has never been is missing, and not merely absent."""
+    yield Who("gateway", OWN_NAME)
+    for context in contexts:
+        yield from (Who("worker", context, context), Who("relay", context, context))
+    for model in models:
+        yield from (Who("projector", model.name, context) for context in model.follows)
 
 
 async def alive(asked: Asked) -> Answer:

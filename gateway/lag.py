@@ -1,185 +1,197 @@
-"""How far each read model is behind its contexts' records, and which processes are alive, by their own words."""
+"""How far each read model is behind its contexts' records: beats and heads put together.
+
+A number is shown only when somebody knows it: what is silent, in trouble or stuck is never said to be 0 behind.
+"""
 
 import asyncio
-import logging
-import os
 from collections import defaultdict
-from time import monotonic
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import msgspec
-import nats.errors
-from msgspec import Struct
-from nats.aio.msg import Msg
+from msgspec.structs import replace
 
-from common.principals import Principals
-from common.recorded import VERSION, VERSION_HEADER
+from common.lag import UNKNOWN, ContextLag, LagAnswer, ModelLag, ProcessLag, State, Unknown
+from common.shell.clocks import Offset
 from common.shell.context_queries import HeadAnswer
-from common.subjects import query_subject
-from gateway.http import Answer, Asked
-from gateway.identity import identified
-from gateway.link import Bus
-from gateway.problems import Problem
-from gateway.receipts import own_queries
+from common.shell.durations import Quantiles
+from common.shell.heads import AskHead
+from common.shell.hops import Hop
+from common.store.reader import Lag as Behind
+from gateway.beats import DEAD_S, LATE_S, Beats, Heard
 
-log = logging.getLogger(__name__)
-
-EVERY_S = 1.0
-LATE_S, DEAD_S = 2.5, 5.0
-FORGOTTEN_S = 3600.0
-HEAD_S = 1.0
-UNKNOWN: Literal["unknown"] = "unknown"
-OWN_NAME = "gateway"
-
-Unknown = Literal["unknown"]
-
-
-class Heard(Struct):
-    """The last beat of a process, or of a read model for one of its contexts; `at` is monotonic."""
-
-    kind: str
-    name: str
-    at: float
-    said: dict[str, Any]
-
-    @property
-    def age_s(self) -> float:
-        return monotonic() - self.at
-
-    @property
-    def state(self) -> Literal["live", "late", "dead"]:
-        return "live" if self.age_s <= LATE_S else "late" if self.age_s <= DEAD_S else "dead"
-
-
-class Beats:
-    """What every process says each second on `beat.<kind>.<name>`; the gateway says it too."""
-
-    def __init__(self, bus: Bus) -> None:
-        self._bus = bus
-        self._heard: dict[tuple[str, str, str], Heard] = {}
-
-    async def run(self) -> None:
-        """Until cancelled: listens, and beats."""
-        await self._bus.connected.wait()
-        await self._bus.nc.subscribe("beat.>", cb=self._hear)
-        own = msgspec.json.encode({"pid": os.getpid()})
-        while True:
-            try:
-                await self._bus.nc.publish(f"beat.gateway.{OWN_NAME}", own, headers={VERSION_HEADER: VERSION})
-            except (nats.errors.Error, Problem) as error:
-                log.debug("no beat: %s", error)
-            await asyncio.sleep(EVERY_S)
-
-    async def _hear(self, message: Msg) -> None:
-        """What lacks our header is a server's acknowledgement, steered here by a forged reply subject."""
-        if (message.headers or {}).get(VERSION_HEADER) != VERSION:
-            return
-        _, kind, name = [*message.subject.split("."), "", ""][:3]
-        try:
-            said = msgspec.json.decode(message.data, type=dict[str, Any])
-        except msgspec.DecodeError:
-            return
-        self._heard[kind, name, str(said.get("context", ""))] = Heard(kind, name, monotonic(), said)
-
-    def all(self) -> list[Heard]:
-        """Everyone heard of, by kind and name; who has been silent for an hour is forgotten."""
-        self._heard = {key: heard for key, heard in self._heard.items() if heard.age_s < FORGOTTEN_S}
-        return [self._heard[key] for key in sorted(self._heard)]
-
-
-class ModelLag(Struct):
-    """How far one read model is behind one context. `ms` is the age of the oldest event that it does not show, or 0;
-    "unknown" also when the clock of the context's database has gone back."""
-
-    model: str
-    context: str
-    state: str
-    projected: int
-    head: int | Unknown
-    events: int | Unknown
-    ms: float | Unknown
-    p50_ms: float | None
-    p99_ms: float | None
-    n: int
-    heard_s: float
-    error: str = ""
-
-
-class ProcessLag(Struct):
-    """A process and how long ago it was heard, in seconds."""
-
-    kind: str
-    name: str
-    state: str
-    heard_s: float
-    said: dict[str, Any]
-
-
-class Freshness(Struct):
-    """The answer of `/consistency-lag`."""
-
-    read_models: list[ModelLag]
-    processes: list[ProcessLag]
+STALLED_S = 3.0
+UNDECIDED_S = 8.0
+"""For so long a command may be in its stream: what is settled is removed every five seconds."""
+ALIVE = ("live", "catching-up")
+NO_QUANTILES = Quantiles()
 
 
 class Lag:
-    """Puts beats and heads together."""
+    """Puts beats and heads together.
 
-    def __init__(self, bus: Bus, beats: Beats) -> None:
-        self._bus, self._beats = bus, beats
+    `told` gives the position that a read model told last, at its last move; `backlog` is the age of each context's
+    oldest undecided command, in seconds.
+    """
 
-    async def now(self) -> Freshness:
-        """Asks every followed context for its head; one that is silent is unknown, never 0."""
-        heard = self._beats.all()
-        models = [each for each in heard if each.kind == "projector" and "position" in each.said]
-        by_context: dict[str, list[Heard]] = defaultdict(list)
-        for each in models:
-            by_context[each.said["context"]].append(each)
-        answers = await asyncio.gather(*(self._behind(context, group) for context, group in by_context.items()))
-        processes = {(each.kind, each.name): each for each in heard}
-        return Freshness(
-            sorted((lag for group in answers for lag in group), key=lambda lag: (lag.model, lag.context)),
-            [ProcessLag(e.kind, e.name, e.state, round(e.age_s, 1), e.said) for e in processes.values()],
-        )
+    def __init__(
+        self,
+        beats: Beats,
+        ask_head: AskHead,
+        told: Callable[[str, str], int | None],
+        contexts: Iterable[str],
+        backlog: Mapping[str, float],
+    ) -> None:
+        self._beats, self._ask_head, self._told = beats, ask_head, told
+        self._contexts, self._backlog = tuple(contexts), backlog
 
-    async def _behind(self, context: str, models: list[Heard]) -> list[ModelLag]:
-        head = await self._head(context, [each.said["position"] for each in models])
-        found = []
-        for i, each in enumerate(models):
-            lag = head.lag[i] if head else None
-            found.append(
-                ModelLag(
-                    model=each.name,
-                    context=context,
-                    state=each.said.get("state", "") if each.state == "live" else each.state,
-                    projected=each.said["position"],
-                    head=head.position if head else UNKNOWN,
-                    events=lag.events if lag else UNKNOWN,
-                    ms=UNKNOWN if lag is None or lag.ms is None else round(lag.ms, 1),
-                    p50_ms=each.said.get("p50_ms"),
-                    p99_ms=each.said.get("p99_ms"),
-                    n=each.said.get("n", 0),
-                    heard_s=round(each.age_s, 1),
-                    error=each.said.get("error", ""),
-                )
-            )
-        return found
+    async def now(self, model: str | None = None) -> LagAnswer | None:
+        """Asks every context for its head. With a model's name, of it alone; None when there is none of this name."""
+        heard = [self._moved(each) for each in self._beats.all()]
+        if model is not None:
+            heard = [each for each in heard if each.who.kind == "projector" and each.who.name == model]
+            if not heard:
+                return None
+        asked: dict[str, list[Heard]] = {context: [] for context in self._contexts if model is None}
+        for each in heard:
+            if each.who.kind in ("projector", "relay"):
+                asked.setdefault(each.who.context, []).append(each)
+        heads = await asyncio.gather(*(self._head(context, group) for context, group in asked.items()))
+        known = dict(zip(asked, heads, strict=True))
+        return self._answer(heard, known)
 
-    async def _head(self, context: str, positions: list[int]) -> HeadAnswer | None:
-        query = own_queries(context)[3](tuple(positions))
-        subject = query_subject(OWN_NAME, type(query).__name__)
-        try:
-            reply = await self._bus.nc.request(subject, msgspec.json.encode(query), timeout=HEAD_S)
-            head = msgspec.json.decode(reply.data, type=HeadAnswer)
-        except (nats.errors.Error, TimeoutError, msgspec.DecodeError, Problem):
-            return None
-        return head if len(head.lag) == len(positions) else None
+    def _moved(self, heard: Heard) -> Heard:
+        """A model tells each move at once, and beats but once a second."""
+        position = self._told(heard.who.name, heard.who.context) if heard.who.kind == "projector" else None
+        return heard if position is None else replace(heard, said=heard.said | {"position": position})
+
+    async def _head(self, context: str, group: list[Heard]) -> tuple[HeadAnswer | None, dict[int, Behind]]:
+        """The head of a context, and how far one at each position is behind it."""
+        positions = tuple(sorted({each.position for each in group if each.position is not None}))
+        head = await self._ask_head(context, positions)
+        if head is None:
+            return None, {}
+        return head, {at: lag for at, lag in zip(positions, head.lag, strict=True) if at <= head.position}
+
+    def _answer(
+        self, heard: list[Heard], known: Mapping[str, tuple[HeadAnswer | None, dict[int, Behind]]]
+    ) -> LagAnswer:
+        way = hops_of(each for each in self._beats.all() if each.who.kind in ("worker", "relay"))
+        models, processes = [], []
+        for each in heard:
+            head, lags = known.get(each.who.context, (None, {}))
+            behind = None if each.position is None else lags.get(each.position)
+            if head and each.said.get("incarnation") not in (None, "", head.incarnation):
+                behind = None  # Positions of another record say nothing of this one.
+            state = self._state(each, behind)
+            if each.who.kind == "projector":
+                models.append(model_lag(each, state, head, behind, way[each.who.context]))
+            processes.append(process_lag(each, state, behind))
+        contexts = [context_lag(name, head) for name, (head, _) in sorted(known.items())]
+        return LagAnswer(models, contexts, processes)
+
+    def _state(self, heard: Heard, behind: Behind | None) -> State:
+        if heard.silent_s > LATE_S or not heard.said:
+            return "dead" if heard.silent_s > DEAD_S else "late"
+        if heard.said.get("stalled"):
+            return "stalled"
+        if heard.said.get("error"):
+            return "red"
+        if heard.still_s > STALLED_S and (waits(behind) or self._undecided(heard)):
+            return "stalled"
+        state: State = "catching-up" if heard.said.get("state") == "catching-up" else "live"
+        return state
+
+    def _undecided(self, heard: Heard) -> bool:
+        """Whether it is a worker whose commands should have been decided long ago."""
+        who = heard.who
+        mine = who.kind == "worker" and bool(heard.said.get("partitions"))
+        return mine and self._backlog.get(who.context, 0.0) > UNDECIDED_S
 
 
-class LagDoor:
-    def __init__(self, lag: Lag, principals: Principals) -> None:
-        self._lag, self._principals = lag, principals
+def waits(behind: Behind | None) -> bool:
+    """Whether something has been there to do for a while."""
+    return behind is not None and behind.events > 0 and (behind.ms is None or behind.ms > STALLED_S * 1000)
 
-    async def __call__(self, asked: Asked) -> Answer:
-        identified(asked, self._principals)
-        return Answer(200, msgspec.json.encode(await self._lag.now()))
+
+def hops_of(parts: Iterable[Heard]) -> dict[str, dict[Hop, Quantiles]]:
+    """The hops that workers and relays have timed, by context."""
+    found: dict[str, dict[Hop, Quantiles]] = defaultdict(dict)
+    for each in parts:
+        for hop, quantiles in hops(each).items():
+            if quantiles.n or hop not in found[each.who.context]:
+                found[each.who.context][hop] = quantiles
+    return found
+
+
+def hops(heard: Heard) -> dict[Hop, Quantiles]:
+    return said_as(heard.said.get("hops"), dict[Hop, Quantiles]) or {}
+
+
+def said_as(value: Any, kind: Any) -> Any:
+    """What a part said as it should be; None when it is not: another version may run there."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return None
+
+
+def numbers(state: State, behind: Behind | None) -> tuple[int | Unknown, float | Unknown]:
+    """Events and milliseconds behind."""
+    if behind is None or (behind.events == 0 and state not in ALIVE):
+        return UNKNOWN, UNKNOWN
+    return behind.events, UNKNOWN if behind.ms is None else round(behind.ms, 1)
+
+
+def model_lag(
+    heard: Heard, state: State, head: HeadAnswer | None, behind: Behind | None, way: Mapping[Hop, Quantiles]
+) -> ModelLag:
+    events, ms = numbers(state, behind)
+    whole: dict[Hop, Quantiles] = {**way, **hops(heard)}
+    visible = whole.get("recorded_to_visible", NO_QUANTILES)
+    return ModelLag(
+        model=heard.who.name,
+        context=heard.who.context,
+        state=state,
+        error=str(heard.said.get("error", "")),
+        projected=UNKNOWN if heard.position is None else heard.position,
+        head=head.position if head else UNKNOWN,
+        events=events,
+        ms=ms,
+        p50_ms=visible.p50_ms,
+        p95_ms=visible.p95_ms,
+        p99_ms=visible.p99_ms,
+        max_ms=visible.max_ms,
+        n=visible.n,
+        hops=whole,
+        heard_s=heard.heard_s,
+    )
+
+
+def process_lag(heard: Heard, state: State, behind: Behind | None) -> ProcessLag:
+    """A part as it is; what is said elsewhere in the answer is not repeated."""
+    who = heard.who
+    found = ProcessLag(
+        kind=who.kind,
+        name=who.name,
+        context=who.context,
+        state=state,
+        error=str(heard.said.get("stalled") or heard.said.get("error") or ""),
+        heard_s=heard.heard_s,
+        clocks=said_as(heard.said.get("clocks"), list[Offset]) or [],
+        said={name: value for name, value in heard.said.items() if name not in ("hops", "clocks", "error")},
+    )
+    if who.kind == "relay":
+        found.events, found.ms = numbers(state, behind)
+    return found
+
+
+def context_lag(name: str, head: HeadAnswer | None) -> ContextLag:
+    snapshot = head.oldest_snapshot_ms if head else None
+    return ContextLag(
+        context=name,
+        head=head.position if head else UNKNOWN,
+        incarnation=head.incarnation if head else "",
+        recorded_at=head.recorded_at if head else None,
+        oldest_snapshot_ms=UNKNOWN if snapshot is None else round(snapshot, 1),
+    )

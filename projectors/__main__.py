@@ -5,13 +5,15 @@ Until SIGTERM. NATS, the read database and the stores of the contexts may be awa
 
 import asyncio
 import logging
+import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 from nats.aio.client import Client
 
 from common import runtime
@@ -20,13 +22,15 @@ from common.config import ConfigError, Settings
 from common.discovery import DiscoveryError, commands, query_handlers, query_models, read_models
 from common.dispatch import QueryDispatcher
 from common.readmodel import ReadModel
-from common.recorded import Receipt
+from common.recorded import VERSION, VERSION_HEADER, Receipt
 from common.shell.answers import Answers, answers_app
 from common.shell.context_queries import HeadAnswer, head_behind
+from common.shell.follower import ModelBeat
 from common.shell.heads import Heads
 from common.shell.news import News
+from common.shell.outbox import quietly
 from common.shell.patience import AWAY, patiently
-from common.shell.projection import Projection
+from common.shell.projection import BEAT_S, Projection
 from common.shell.reading import Reading, Sources
 from common.shell.room import Room
 from common.store.pool import open_pool
@@ -64,12 +68,12 @@ async def project(settings: Settings, modules: Sequence[ModuleType]) -> None:
     """Runs these read models, and the answers to their queries, until cancelled."""
     models: list[ReadModel] = [module.MODEL for module in modules]
     async with AsyncExitStack() as stack:
-        await patiently(lambda: create_tables(settings.read_dsn, models))
-        writes = await opened(stack, settings.read_dsn, "writer", 2 + 2 * len(models))
-        reads = await opened(stack, settings.read_dsn, "reader", 8)
+        async with beating(settings, stack, models) as (connecting, troubled):
+            await patiently(lambda: create_tables(settings.read_dsn, models), troubled)
+            writes = await opened(stack, settings.read_dsn, "writer", 2 + 2 * len(models), troubled)
+            reads = await opened(stack, settings.read_dsn, "reader", 8, troubled)
+            nc = await connecting
         readers = stores(stack, settings, models)
-        nc = await connect(settings, USER)
-        stack.push_async_callback(nc.close)
         app = answers_app(settings, await answers(modules, nc, reads, stores(stack, settings, models)))
         async with asyncio.TaskGroup() as group:
             group.create_task(Projection(nc, writes, models, readers).run())
@@ -102,8 +106,48 @@ async def answers(modules: Sequence[ModuleType], nc: Client, reads: Any, asked: 
     return Answers(dispatcher.queries, reading)
 
 
-async def opened(stack: AsyncExitStack, dsn: str, role: Any, size: int) -> Any:
-    pool = await patiently(lambda: open_pool(dsn, role, size))
+@asynccontextmanager
+async def beating(
+    settings: Settings, stack: AsyncExitStack, models: Sequence[ReadModel]
+) -> AsyncIterator[tuple["asyncio.Future[Client]", Callable[[str], None]]]:
+    """Connects to the bus, and beats there for read models that cannot begin. Yields the connection that will be
+    there, and what wants to be told why they cannot."""
+    error = ""
+
+    def troubled(text: str) -> None:
+        nonlocal error
+        error = text
+
+    async def beat() -> None:
+        nc = await connecting
+        while True:
+            await asyncio.sleep(BEAT_S)
+            state: Literal["red", "catching-up"] = "red" if error else "catching-up"
+            for model in models:
+                for context in model.follows:
+                    said = ModelBeat(model.name, context, None, "", state, error, pid=os.getpid())
+                    await quietly(
+                        nc.publish(
+                            f"beat.projector.{model.name}",
+                            msgspec.json.encode(said),
+                            headers={VERSION_HEADER: VERSION},
+                        )
+                    )
+
+    connecting = asyncio.ensure_future(connect(settings, USER))
+    beats = asyncio.ensure_future(beat())
+    try:
+        yield connecting, troubled
+    finally:
+        for task in (connecting, beats):
+            task.cancel()
+        await asyncio.gather(connecting, beats, return_exceptions=True)
+        if not connecting.cancelled() and not connecting.exception():
+            stack.push_async_callback(connecting.result().close)
+
+
+async def opened(stack: AsyncExitStack, dsn: str, role: Any, size: int, troubled: Callable[[str], None]) -> Any:
+    pool = await patiently(lambda: open_pool(dsn, role, size), troubled)
     stack.callback(pool.terminate)
     return pool
 

@@ -32,13 +32,17 @@ class Head(Query):
 
 
 class HeadAnswer(Struct, frozen=True):
-    """The head, and a lag for each position that was asked about."""
+    """The head, and a lag for each position that was asked about.
+
+    `oldest_snapshot_ms` is the age of the oldest snapshot held open there, 0 for none, None when nobody may know.
+    """
 
     context: str
     position: int
     incarnation: str
     recorded_at: datetime | None
     lag: list[Lag]
+    oldest_snapshot_ms: float | None = None
 
 
 class ContextQueries(NamedTuple):
@@ -84,7 +88,8 @@ async def head_behind(reader: EventReader, positions: Sequence[int]) -> HeadAnsw
     """Where a record ends, and the lag of who is at these positions."""
     end = await reader.head()
     lag = await reader.lag(positions) if positions else []
-    return HeadAnswer(reader.context, end.position, end.incarnation, end.at, lag)
+    snapshot = await reader.oldest_snapshot_ms()
+    return HeadAnswer(reader.context, end.position, end.incarnation, end.at, lag, snapshot)
 
 
 async def from_record(query: type[Query], asker: Asker) -> Mapping[str, str]:

@@ -105,6 +105,11 @@ class News:
         await asyncio.wait({listener}, timeout=max(within, 0))
         self._listening[model].discard(listener)
 
+    def at(self, model: str, context: str) -> int | None:
+        """The position that a model told last, None when it was never heard."""
+        move = self._heard.get((model, context))
+        return move.position if move else None
+
     def _way(self, place: Place, position: int) -> "asyncio.Future[None]":
         arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heard = self._heard.get(place)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -47,6 +48,12 @@ BRIEF = (
 )
 
 
+SNAPSHOT_EVERY_S = 1.0
+OLDEST_SNAPSHOT = """SELECT CASE WHEN pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') THEN (
+    SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)) * 1000, 0)::float8 FROM pg_stat_activity
+    WHERE backend_xmin IS NOT NULL AND datname = current_database() AND pid <> pg_backend_pid()) END"""
+
+
 class EventReader:
     """The SELECT-only door out of one context's store."""
 
@@ -54,6 +61,8 @@ class EventReader:
         self._pool = pool
         self.context = context
         self._schema = f'"{context}"'
+        self._snapshot: float | None = None
+        self._snapshot_asked = -SNAPSHOT_EVERY_S
 
     async def head(self) -> Head:
         row = await self._pool.fetchrow(
@@ -66,6 +75,17 @@ class EventReader:
         row = await self._pool.fetchrow("SELECT clock_timestamp()")
         found: datetime = row[0]
         return found
+
+    async def oldest_snapshot_ms(self) -> float | None:
+        """The age of the oldest snapshot that this database holds open for somebody, asked once a second at most.
+
+        0 when there is none; None for who may not see what others do. An old one makes appends slow (protocol P8).
+        """
+        if monotonic() - self._snapshot_asked >= SNAPSHOT_EVERY_S:
+            self._snapshot_asked = monotonic()
+            row = await self._pool.fetchrow(OLDEST_SNAPSHOT)
+            self._snapshot = row[0] if row else None
+        return self._snapshot
 
     async def page(self, after: int, limit: int) -> list[Recorded]:
         """Events after a position, in position order and without a gap."""

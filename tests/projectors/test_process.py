@@ -10,12 +10,14 @@ from pathlib import Path
 
 import msgspec
 import nats.errors
+from nats.aio.msg import Msg
 
 from common.bus.connect import connect
 from common.config import PROJECT, Settings
 from common.recorded import STATUS_HEADER
 from common.servers.embedded import child_environment
 from common.servers.files import free_port
+from common.shell.follower import ModelBeat
 from tests.servers import until
 
 
@@ -70,6 +72,22 @@ async def test_it_waits_for_a_read_database_and_a_bus_that_are_away(provisioned:
         await until(lambda: "does not answer" in log.read_text())
         assert process.returncode is None
         assert await ended(process) == 0
+
+
+async def test_while_its_database_is_away_it_beats_with_the_reason(provisioned: Settings, tmp_path: Path) -> None:
+    away = msgspec.structs.replace(provisioned, read_dsn=f"postgresql://daybook@127.0.0.1:{free_port()}/daybook")
+    heard: list[ModelBeat] = []
+
+    async def hear(message: Msg) -> None:
+        heard.append(msgspec.json.decode(message.data, type=ModelBeat))
+
+    gateway = await connect(provisioned, "gateway")
+    await gateway.subscribe("beat.projector.orders", cb=hear)
+    async with projectors(away, tmp_path / "log") as process:
+        await until(lambda: any(beat.state == "red" and beat.pid == process.pid for beat in heard))
+        assert (heard[-1].position, "Connect" in heard[-1].error) == (None, True)
+        assert await ended(process) == 0
+    await gateway.close()
 
 
 async def test_an_unknown_read_model_is_said_in_one_line(provisioned: Settings, tmp_path: Path) -> None:
