@@ -1,4 +1,4 @@
-"""The load-test scripts measure what they say: the mix, the target, errors, limits, and sums that the table confirms."""
+"""The load-test scripts do what they say: the mix, the target, errors, limits, and sums that the table confirms."""
 
 import asyncio
 import os

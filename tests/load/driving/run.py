@@ -65,7 +65,7 @@ async def driven(door: str, opened: Opened, target: Target, material: Material, 
     first orders are not taken."""
     orders, watch = Orders(f"load-{token_hex(4)}", material.bodies), Watch(target)
     async with opened(target, material, orders, plan.lanes) as lanes:
-        await watch.look()
+        await watch.first_look()
         await first_orders(lanes[0])
         await watch.all_visible(FIRST_ORDERS)
         watch.looks = watch.looks[-1:]

@@ -24,7 +24,7 @@ def show(result: Result, console: Console) -> None:
     if result.errors:
         console.print(errors(result))
     if len(result.timeline) >= LEAST_SECONDS:
-        console.print(plots(result, console.width, console.is_terminal))
+        console.print(plots(result, console.width), highlight=False)
     for warning in warnings(result):
         console.print(f"[yellow]{escape(warning)}[/]", highlight=False)
     for missed in result.missed:
@@ -74,7 +74,7 @@ def warnings(result: Result) -> list[str]:
     return found
 
 
-def plots(result: Result, width: int, colours: bool) -> Text:
+def plots(result: Result, width: int) -> Text:
     """Four plots over the seconds of the run."""
     seconds = result.timeline[: int(result.seconds + 0.1)]  # Half a second at the end would look like a fall.
     figure = plotext.figure
@@ -86,8 +86,7 @@ def plots(result: Result, width: int, colours: bool) -> Text:
     lags = [s.lag_p50_ms for s in seconds], [s.lag_p99_ms for s in seconds]
     plot(2, 1, "recorded to visible, ms: ● p50, ○ p99", *lags)
     plot(2, 2, "recorded and not visible yet, events", [s.behind for s in seconds])
-    text = figure.build().string(colorless=not colours)
-    return Text.from_ansi(text)
+    return Text(figure.build().string(colorless=True))  # Its own colours suit no dark terminal.
 
 
 def plot(row: int, column: int, title: str, *series: Series) -> None:

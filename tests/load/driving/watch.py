@@ -60,6 +60,13 @@ class Watch:
         if found:
             self.looks.append(found)
 
+    async def first_look(self) -> None:
+        """Waits until the read model is heard of, which a system that has just begun may take a second for."""
+        begun = perf_counter()
+        while not self.looks and self._target.host and perf_counter() - begun < STILL_S:
+            await self.look()
+            await asyncio.sleep(0 if self.looks else EVERY_S / 10)
+
     async def all_visible(self, changes: int) -> None:
         """Waits until so many changes are visible since the first look, or nothing moves any more."""
         begun = moved = perf_counter()
