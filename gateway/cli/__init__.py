@@ -13,6 +13,7 @@ from common.servers.files import CannotStart
 COMMANDS = {
     "up": ("gateway.cli.up:up", "Start everything on this machine and stay until Ctrl-C."),
     "status": ("gateway.cli.status:status", "Say which parts answer, and how durable the servers are set."),
+    "lag": ("gateway.cli.lag:lag", "Show how far behind each read model is, live."),
     "replay": ("gateway.cli.replay:replay", "Play real baskets of a grocer's year through the system."),
     "send": ("gateway.cli.talk:send", "Send a command over NATS and show its receipt."),
     "ask": ("gateway.cli.talk:ask", "Ask a query over NATS and show the answer."),

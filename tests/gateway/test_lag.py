@@ -242,6 +242,6 @@ async def test_it_is_answered_over_nats_into_the_askers_own_inbox_only(doors: Do
 
 async def test_the_gateway_beats_too(doors: Doors) -> None:
     async def alive() -> bool:
-        return (await processes(doors))["gateway", "gateway"]["state"] == "live"
+        return bool((await processes(doors))["gateway", "gateway"]["state"] == "live")
 
     await until(alive)
