@@ -49,6 +49,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lease_ttl_ms: int = 3000
     batch: int = 256
     backlog_age_s: int = 600
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None, *, running: bool = True) -> "Settings":
@@ -73,6 +75,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             lease_ttl_ms=_integer(env, "DAYBOOK_LEASE_TTL_MS", 3000, 100, 600_000),
             batch=_integer(env, "DAYBOOK_BATCH", 256, 1, 10_000),
             backlog_age_s=_integer(env, "DAYBOOK_BACKLOG_AGE_S", 600, 1, 86_400),
+            metrics_host=_text(env, "DAYBOOK_METRICS_HOST", "127.0.0.1"),
+            metrics_port=_integer(env, "DAYBOOK_METRICS_PORT", 0, 0, 65535),
         )
 
     def write_dsn(self, context: str) -> str:

@@ -16,6 +16,7 @@ from common.config import Settings
 from common.dispatch import QueryDispatcher
 from common.lag import LagAnswer
 from common.messages import Command
+from common.metrics import Sample
 from common.principals import load_principals
 from common.readmodel import ReadModel
 from common.recorded import Receipt
@@ -32,12 +33,14 @@ from gateway.intake import Intake
 from gateway.lag import Lag
 from gateway.lag_door import LagDoor, answer_on_the_bus
 from gateway.link import Bus, ReadDatabase
+from gateway.metrics_door import MetricsDoor, TargetsDoor, metrics_page
 from gateway.openapi import Description, Undecided
 from gateway.problems import Problem, internal, later, of_status
 from gateway.queries_door import QueryDoor, ReceiptDoor
 from gateway.receipts import Receipts
 from gateway.record_door import HistoryDoor, Streams
 from gateway.timeline import TimelineDoor
+from gateway.traffic import Traffic
 
 MOST_WAITING = 4096
 """Requests that wait at once, at most, for the decision of their command, and as many for an answer fresh enough."""
@@ -57,7 +60,7 @@ def build(
         discovery.commands() if commands is None else commands,
         tuple(discovery.read_models().values()) if read_models is None else read_models,
     )
-    handlers = [route(method, path, door) for method, path, door in gateway.routes()]
+    handlers = [route(method, path, door, gateway.traffic.count) for method, path, door in gateway.routes()]
     return Litestar(
         [*handlers, static_files()],
         lifespan=[gateway.running],
@@ -80,6 +83,7 @@ class Gateway:
         self._commands, self._queries = command_routes(commands), discovery.query_handlers(read_models)
         self._principals = load_principals(settings.principals, self._contexts)
         self._bus, self._reads = Bus(), ReadDatabase(settings.read_dsn)
+        self.traffic = Traffic()
         self._backlog = Backlog(self._bus, self._contexts, settings.backlog_age_s)
         self._receipts = Receipts(self._bus)
         self._intake = Intake(self._bus, self._receipts, self._backlog)
@@ -110,13 +114,23 @@ class Gateway:
         yield "GET", "/commands/{context}/{command_id}", ReceiptDoor(self._contexts, self._principals, self._receipts)
         for path in ("/consistency-lag", "/consistency-lag/{model}"):
             yield "GET", path, LagDoor(self._lag, self._principals)
+        yield "GET", "/metrics", MetricsDoor(self._lag, self._counted, self._principals)
+        yield "GET", "/metrics/targets", TargetsDoor(self._beats, self._principals)
         yield "GET", "/livez", alive
         yield "GET", "/readyz", ready(commands=self._bus.answers, queries=self._reads.answers)
         yield "GET", "/readyz/commands", ready(commands=self._bus.answers)
         yield "GET", "/readyz/queries", ready(queries=self._reads.answers)
         yield "GET", "/openapi.json", fixed(msgspec.json.encode(self._described().document("Daybook", __version__)))
         yield "GET", "/docs", page.page
+        yield "GET", "/docs/metrics", metrics_page
         yield "GET", "/", page.way_to_the_page
+
+    def _counted(self) -> Iterator[Sample]:
+        yield from self.traffic.samples()
+        yield from self._bus.samples()
+        yield from (Sample("daybook_backlog_age_seconds", (name,), age) for name, age in self._backlog.ages.items())
+        yield Sample("daybook_waiting", ("decision",), self._deciding.inside)
+        yield Sample("daybook_waiting", ("freshness",), self._reading.inside)
 
     @asynccontextmanager
     async def running(self, app: Litestar) -> AsyncIterator[None]:
@@ -147,6 +161,10 @@ class Gateway:
               {200: LagAnswer}, 401)  # fmt: skip
         plain("/consistency-lag/{model}", "ModelConsistencyLag", "How far behind one read model is",
               {200: LagAnswer}, 401, 404)  # fmt: skip
+        plain("/metrics", "Metrics", "What the gateway has counted, for Prometheus; /docs/metrics says what each means",
+              {200: str}, 401)  # fmt: skip
+        plain("/metrics/targets", "MetricsTargets", "Where the other processes' metrics are, for Prometheus",
+              {200: list[dict[str, Any]]}, 401)  # fmt: skip
         plain("/livez", "Alive", "The process answers", {200: Any}, open=True)
         plain("/readyz", "Ready", "Commands can be taken and queries answered", {200: Any}, 503, open=True)
         plain("/readyz/commands", "ReadyForCommands", "Commands can be taken", {200: Any}, 503, open=True)

@@ -4,6 +4,8 @@ It routes, and the door answers in its handler's place, as middleware: per POST 
 handler takes 127 (uvicorn with uvloop and httptools), because no signature is parsed and no response model is built.
 """
 
+from collections.abc import Callable
+from time import perf_counter
 from typing import Literal
 
 from litestar.handlers import HTTPRouteHandler
@@ -12,12 +14,19 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from gateway.http import Answer, Asked, Door, Gone, give, headers_of
 from gateway.problems import Problem, internal
 
+Count = Callable[[str, str, int, float], None]
+"""Takes note of an answer: method, route, status, and when the request began, by `perf_counter`."""
 
-def route(method: Literal["GET", "POST"], path: str, door: Door) -> HTTPRouteHandler:
+
+def uncounted(method: str, path: str, status: int, began: float) -> None:
+    """For who counts nothing."""
+
+
+def route(method: Literal["GET", "POST"], path: str, door: Door, count: Count = uncounted) -> HTTPRouteHandler:
     """A route to a door. `path` names its parameters as in `/orders/{order_id}`."""
 
     def in_its_place(app: ASGIApp) -> ASGIApp:
-        return doorway(door)
+        return doorway(door, method, path, count)
 
     async def replaced() -> None: ...
 
@@ -25,10 +34,11 @@ def route(method: Literal["GET", "POST"], path: str, door: Door) -> HTTPRouteHan
     return made(replaced)
 
 
-def doorway(door: Door) -> ASGIApp:
+def doorway(door: Door, method: str, path: str, count: Count) -> ASGIApp:
     """The ASGI application of one door. Every exception becomes a problem."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        began = perf_counter()
         asked = Asked(scope["path_params"], scope["query_string"], headers_of(scope["headers"]), receive)
         try:
             answer = await door(asked)
@@ -37,6 +47,7 @@ def doorway(door: Door) -> ASGIApp:
         except Exception as error:
             answer = problem_of(error)
         await give(answer, send)
+        count(method, path, answer.status, began)
 
     return serve
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,8 +11,10 @@ from nats.aio.client import Client
 
 from common.bus.api import stored_message
 from common.bus.batches import Batches
-from common.bus.connect import connect
+from common.bus.connect import BusErrors, connect
 from common.config import Settings
+from common.metrics import Sample
+from common.shell.counted import of_bus
 from common.shell.patience import AWAY
 from common.store.pool import open_pool
 from gateway.problems import later
@@ -28,11 +30,12 @@ class Bus:
     def __init__(self) -> None:
         self._nc: Client | None = None
         self._batches: Batches | None = None
+        self._errors = BusErrors()
         self.connected = asyncio.Event()
 
     async def run(self, settings: Settings) -> None:
         """Connect, however long it takes, and stay until cancelled."""
-        self._nc = await connect(settings, "gateway")
+        self._nc = await connect(settings, "gateway", self._errors)
         self._batches = Batches(self._nc)
         self.connected.set()
         try:
@@ -55,6 +58,10 @@ class Bus:
     async def message(self, timeout_s: float = 5.0, **which: Any) -> dict[str, Any] | None:
         """A message of the command stream, by `seq` or `next_by_subj`, or None. Raises `TimeoutError` and the like."""
         return await stored_message(self.nc, "COMMANDS", timeout_s, **which)
+
+    def samples(self) -> Iterable[Sample]:
+        """What is counted of the connection."""
+        return of_bus("gateway", self._nc, self._errors)
 
     async def answers(self) -> bool:
         """Whether the command stream answers, by a real round trip."""

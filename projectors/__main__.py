@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from types import ModuleType
 from typing import Any, Literal
@@ -17,14 +17,17 @@ import msgspec
 from nats.aio.client import Client
 
 from common import runtime
-from common.bus.connect import connect
+from common.bus.connect import BusErrors, connect
 from common.config import ConfigError, Settings
 from common.discovery import DiscoveryError, commands, query_handlers, query_models, read_models
 from common.dispatch import QueryDispatcher
+from common.metrics import Sample
+from common.metrics_port import metrics_port
 from common.readmodel import ReadModel
 from common.recorded import VERSION, VERSION_HEADER, Receipt
 from common.shell.answers import Answers, answers_app
 from common.shell.context_queries import HeadAnswer, head_behind
+from common.shell.counted import of_bus, of_projection
 from common.shell.follower import ModelBeat
 from common.shell.heads import Heads
 from common.shell.news import News
@@ -68,17 +71,28 @@ async def project(settings: Settings, modules: Sequence[ModuleType]) -> None:
     """Runs these read models, and the answers to their queries, until cancelled."""
     models: list[ReadModel] = [module.MODEL for module in modules]
     async with AsyncExitStack() as stack:
-        async with beating(settings, stack, models) as (connecting, troubled):
+        errors = BusErrors()
+        async with beating(settings, stack, models, errors) as (connecting, troubled):
             await patiently(lambda: create_tables(settings.read_dsn, models), troubled)
             writes = await opened(stack, settings.read_dsn, "writer", 2 + 2 * len(models), troubled)
             reads = await opened(stack, settings.read_dsn, "reader", 8, troubled)
             nc = await connecting
         readers = stores(stack, settings, models)
         app = answers_app(settings, await answers(modules, nc, reads, stores(stack, settings, models)))
+        projection = Projection(nc, writes, models, readers)
+        projection.metrics = stack.enter_context(
+            metrics_port(settings, "projectors", lambda: counted(projection, nc, errors))
+        )
         async with asyncio.TaskGroup() as group:
-            group.create_task(Projection(nc, writes, models, readers).run())
+            group.create_task(projection.run())
             await app.start()
             stack.push_async_callback(app.stop)
+
+
+def counted(projection: Projection, nc: Client, errors: BusErrors) -> Iterator[Sample]:
+    """What has been counted, as metrics."""
+    yield from of_projection(projection)
+    yield from of_bus(USER, nc, errors)
 
 
 def stores(stack: AsyncExitStack, settings: Settings, models: Sequence[ReadModel]) -> dict[str, EventReader]:
@@ -108,7 +122,7 @@ async def answers(modules: Sequence[ModuleType], nc: Client, reads: Any, asked: 
 
 @asynccontextmanager
 async def beating(
-    settings: Settings, stack: AsyncExitStack, models: Sequence[ReadModel]
+    settings: Settings, stack: AsyncExitStack, models: Sequence[ReadModel], errors: BusErrors
 ) -> AsyncIterator[tuple["asyncio.Future[Client]", Callable[[str], None]]]:
     """Connects to the bus, and beats there for read models that cannot begin. Yields the connection that will be
     there, and what wants to be told why they cannot."""
@@ -134,7 +148,7 @@ async def beating(
                         )
                     )
 
-    connecting = asyncio.ensure_future(connect(settings, USER))
+    connecting = asyncio.ensure_future(connect(settings, USER, errors))
     beats = asyncio.ensure_future(beat())
     try:
         yield connecting, troubled

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -16,12 +16,15 @@ from common.bus.connect import BusErrors, connect
 from common.config import Settings
 from common.context import Context
 from common.dispatch import QueryDispatcher
+from common.metrics import Sample
+from common.metrics_port import metrics_port
 from common.recorded import VERSION, VERSION_HEADER, Receipt
 from common.shell.admission import Admission
 from common.shell.answers import Answers, answers_app, asked_directly
 from common.shell.arrival import Arrival
 from common.shell.clocks import Clocks, bus_clock, store_clock
 from common.shell.context_queries import context_queries, from_record
+from common.shell.counted import of_bus, of_clocks, of_relay, of_worker
 from common.shell.feed import STREAM, Feed, partitions
 from common.shell.handover import Handover
 from common.shell.history import Asker
@@ -45,15 +48,28 @@ RELAY, REFERENCE = "relay", "reference"
 
 async def run_contexts(settings: Settings, contexts: Sequence[Context], roles: Mapping[str, frozenset[str]]) -> None:
     """Runs these contexts in this process until cancelled, each by itself. Servers that are away are waited for."""
-    async with asyncio.TaskGroup() as group:
-        for context in contexts:
-            group.create_task(run_context(settings, context, roles))
+    parts: dict[str, ContextPart] = {}
+
+    def counted() -> Iterator[Sample]:
+        return (sample for running in list(parts.values()) for sample in running.samples())
+
+    with metrics_port(settings, "context", counted) as metrics:
+        async with asyncio.TaskGroup() as group:
+            for context in contexts:
+                group.create_task(run_context(settings, context, roles, parts, metrics))
 
 
-async def run_context(settings: Settings, context: Context, roles: Mapping[str, frozenset[str]]) -> None:
-    """Runs one context until cancelled."""
+async def run_context(
+    settings: Settings,
+    context: Context,
+    roles: Mapping[str, frozenset[str]],
+    parts: dict[str, "ContextPart"],
+    metrics: str = "",
+) -> None:
+    """Runs one context until cancelled. Puts itself among `parts`, whose metrics are at `metrics`."""
     async with AsyncExitStack() as stack:
         running = await stack.enter_async_context(part(settings, context, roles))
+        running.metrics, parts[context.name] = metrics, running
         app = answers_app(settings, running.answers)
         async with asyncio.TaskGroup() as group:
             for work in running.works():
@@ -146,7 +162,7 @@ class ContextPart:
         self._feed = Feed(nc, name, self._worker, self._leases, table, settings.batch)
         self._relay = Relay(nc, handover, name, self._clocks.store)
         self._settings = settings
-        self._reference_trouble = ""
+        self._reference_trouble = self.metrics = ""
         dispatcher = QueryDispatcher(context_queries(context, vault.opened))
         arrival = Arrival(nc, self._reader, self._receipt)
         self.answers = Answers(dispatcher.queries, asked_directly(dispatcher, self._asker, from_record, arrival))
@@ -200,10 +216,21 @@ class ContextPart:
             for kind, beat in said.items():
                 await say(self._nc, kind, self._context.name, beat)
 
+    def samples(self) -> Iterator[Sample]:
+        """What has been counted, as metrics."""
+        name = self._context.name
+        yield from of_worker(name, self._worker, self._partitions())
+        yield from of_relay(name, self._relay)
+        yield from of_clocks(name, self._clocks)
+        yield from of_bus(f"context-{name}", self._nc, self._errors)
+
+    def _partitions(self) -> int:
+        return sum(name in self._leases.held for name in partitions())
+
     def _worker_beat(self) -> dict[str, Any]:
-        held = [name for name in partitions() if name in self._leases.held]
         return {
-            "partitions": len(held),
+            "partitions": self._partitions(),
+            "metrics": self.metrics,
             "tally": msgspec.to_builtins(self._worker.tally),
             "error": self._worker.tally.error or self._reference_trouble,
             "denied": self._errors.counts["denied"],

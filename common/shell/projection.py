@@ -209,9 +209,8 @@ class Projection:
         *,
         schema: str = "read",
         batch: int = 256,
-        metrics: str = "",
     ) -> None:
-        self._nc, self._metrics = nc, metrics
+        self._nc, self.metrics = nc, ""
         contexts = sorted({context for model in models for context in model.follows})
         self.bus = bus_clock(nc, f"EVENTS_{contexts[0]}")
         self.clocks = {context: Clocks(self.bus, store_clock(readers[context])) for context in contexts}
@@ -241,7 +240,7 @@ class Projection:
             for name, follower in self.followers.items():
                 for beat in follower.beats() if self._nc.is_connected else ():
                     clocks = self.clocks[beat.context].offsets()
-                    whole = replace(beat, clocks=clocks, pid=os.getpid(), metrics=self._metrics)
+                    whole = replace(beat, clocks=clocks, pid=os.getpid(), metrics=self.metrics)
                     await self._say(f"beat.projector.{name}", msgspec.json.encode(whole))
             await asyncio.sleep(BEAT_S)
 

@@ -17,7 +17,7 @@ from rich.table import Table
 from common.config import PROJECT, Running, Settings
 from common.principals import Credentials, ensure_principals
 from common.servers.embedded import child_environment, nats_address, require_nats_port, start_servers
-from common.servers.files import CannotStart, data_folder, forget_running, require_free_port, write_running
+from common.servers.files import CannotStart, data_folder, forget_running, free_port, require_free_port, write_running
 from common.servers.staging import stage_in_memory, unstage
 from common.servers.supervise import Child, Supervisor, at_once
 
@@ -117,7 +117,8 @@ class _System:
         env = os.environ | child_environment(self.settings) | {"PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1"}
 
         def part(name: str, *words: str, ready: Callable[[], Awaitable[bool]] = at_once) -> Child:
-            return Child(name, [sys.executable, "-m", *words], env=env, ready=ready)
+            port = {"DAYBOOK_METRICS_PORT": str(free_port())}
+            return Child(name, [sys.executable, "-m", *words], env=env | port, ready=ready)
 
         workers = [part(f"context-{name}", "contexts", name) for name in contexts]
         return [*workers, part("projectors", "projectors"), part("gateway", "gateway", ready=self._answers)]
