@@ -42,10 +42,10 @@ METRICS = (
         CONTEXTS,
     ),
     Declared(
-        "daybook_command_batches_total",
-        "counter",
+        "daybook_command_batch_size",
+        "histogram",
         ("context",),
-        "Batches in which they were settled. Commands by batches is how much one disk write is shared.",
+        "Commands in a batch: by so many one disk write is shared. Its count is the number of batches.",
         CONTEXTS,
     ),
     Declared(
@@ -114,10 +114,10 @@ METRICS = (
         PROJECTORS,
     ),
     Declared(
-        "daybook_projection_batches_total",
-        "counter",
-        ("model",),
-        "Batches in which it did.",
+        "daybook_projection_batch_size",
+        "histogram",
+        ("context", "model"),
+        "Events in a batch: so many share one transaction of the read database.",
         PROJECTORS,
     ),
     Declared(

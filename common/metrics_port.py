@@ -1,6 +1,7 @@
 """A port of a process's own where its metrics are read."""
 
 import logging
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +11,8 @@ from common.config import Settings
 from common.metrics import Part, Source, registry
 
 log = logging.getLogger(__name__)
+
+EVERYWHERE = ("0.0.0.0", "::")
 
 
 @contextmanager
@@ -29,8 +32,14 @@ def metrics_port(settings: Settings, part: Part, source: Source) -> Iterator[str
         log.warning("metrics are not on port %d (%s), but on a free one", settings.metrics_port, error.strerror)
         server, thread = start_http_server(0, settings.metrics_host, found)
     try:
-        yield f"{settings.metrics_host}:{server.server_port}"
+        yield f"{reached_at(settings.metrics_host)}:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def reached_at(host: str) -> str:
+    """The host by which others reach what listens there: who listens everywhere is reached by this machine's name."""
+    name = socket.gethostname() if host in EVERYWHERE else host
+    return f"[{name}]" if ":" in name else name

@@ -2,8 +2,10 @@
 
 import re
 import signal
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from math import isnan
 
 import httpx
@@ -14,9 +16,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from common.config import Settings
 from common.metrics import METRICS, Part, Sample, registry
-from common.metrics_port import metrics_port
+from common.metrics_port import metrics_port, reached_at
 from common.servers.files import free_port
 from common.shell.durations import Buckets
+from gateway.cli.up import metrics_ports
 from tests.servers import System, until
 
 Exposed = dict[str, list[tuple[dict[str, str], float]]]
@@ -169,3 +172,13 @@ def test_buckets_are_cumulative() -> None:
         buckets.add(value, times)
     assert buckets.cumulative() == [("1.0", 3.0), ("2.0", 4.0), ("+Inf", 7.0)]
     assert buckets.sum == pytest.approx(30.5)
+
+
+def test_who_listens_everywhere_tells_a_name_by_which_it_is_reached() -> None:
+    assert reached_at("0.0.0.0") == reached_at("::") == socket.gethostname()
+    assert (reached_at("127.0.0.1"), reached_at("::1")) == ("127.0.0.1", "[::1]")
+
+
+def test_ports_count_up_from_the_one_that_is_set_and_are_free_ones_otherwise() -> None:
+    assert list(islice(metrics_ports(9100), 3)) == ["9100", "9101", "9102"]
+    assert len(set(islice(metrics_ports(0), 3)) - {"0"}) == 3

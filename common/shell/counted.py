@@ -37,7 +37,7 @@ def of_worker(context: str, worker: Worker, partitions: int) -> Iterator[Sample]
     tally = worker.tally
     for outcome in OUTCOMES:
         yield Sample("daybook_commands_total", (context, outcome), getattr(tally, outcome))
-    yield Sample("daybook_command_batches_total", (context,), tally.batches)
+    yield Sample("daybook_command_batch_size", (context,), worker.sizes)
     yield Sample("daybook_events_recorded_total", (context,), tally.recorded)
     yield Sample("daybook_partitions_held", (context,), partitions)
     yield Sample("daybook_trouble", (context, "worker"), bool(tally.error))
@@ -54,10 +54,10 @@ def of_relay(context: str, relay: Relay) -> Iterator[Sample]:
 
 def of_projection(projection: Projection) -> Iterator[Sample]:
     for name, follower in projection.followers.items():
-        yield Sample("daybook_projection_batches_total", (name,), follower.written)
         yield Sample("daybook_projection_overtaken_total", (name,), follower.lost)
         for context, shown in follower.shown.items():
             yield Sample("daybook_events_projected_total", (context, name), shown)
+            yield Sample("daybook_projection_batch_size", (context, name), follower.sizes[context])
             yield Sample("daybook_trouble", (context, name), bool(follower.detached or context in follower.trouble))
             if checkpoint := follower.checkpoints.get(context):
                 yield Sample("daybook_model_position", (context, name), checkpoint.position)

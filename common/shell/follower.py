@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from common.readmodel import ReadModel
 from common.shell.clocks import UNTIMED, Clocks, Offset
-from common.shell.durations import Quantiles, timed
+from common.shell.durations import SIZES, Buckets, Quantiles, timed
 from common.shell.hops import Hop, Hops
 from common.shell.news import Move
 from common.shell.patience import AWAY, is_command_fault
@@ -74,6 +74,7 @@ class Follower:
         self.behind = set(model.follows)
         self.written = self.lost = 0
         self.shown = dict.fromkeys(model.follows, 0)
+        self.sizes = {context: Buckets(SIZES) for context in model.follows}
 
     def at(self, context: str) -> int:
         """The position that it has reached, as far as is known."""
@@ -162,6 +163,7 @@ class Follower:
                 visible = monotonic()
                 self.written += 1
                 self.shown[context] += len(run)
+                self.sizes[context].add(len(run))
                 await self._tell(Move(self.model.name, context, after.position, after.incarnation, after.generation))
                 self._time(context, run, visible)
                 return

@@ -8,7 +8,7 @@ from msgspec import Raw, Struct
 from common.recorded import Receipt, Recorded
 from common.shell.clocks import Clocks
 from common.shell.decision import Draft, Repeat
-from common.shell.durations import timed
+from common.shell.durations import SIZES, Buckets, timed
 from common.shell.hops import Hops
 from common.store.append import Appended
 from common.store.load import distinct
@@ -42,6 +42,7 @@ class Telling:
     def __init__(self, reader: EventReader, outbox: Outbox, clocks: Clocks) -> None:
         self._context, self._reader, self._outbox, self._clocks = reader.context, reader, outbox, clocks
         self.tally, self.hops = Tally(), Hops("accepted_to_decided", "decided_to_recorded")
+        self.sizes = Buckets(SIZES)
 
     async def tell(self, draft: Draft, appended: Appended, decided: float) -> None:
         """Tells what became of a draft that was there at the monotonic time `decided`."""
@@ -66,6 +67,7 @@ class Telling:
     def _count(self, draft: Draft) -> None:
         tally = self.tally
         tally.batches += 1
+        self.sizes.add(len(draft.batch.receipts) + len(draft.repeats) + len(draft.dropped))
         tally.recorded += len(draft.batch.events)
         tally.repeated += len(draft.repeats)
         tally.dropped += len(draft.dropped)

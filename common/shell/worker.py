@@ -57,7 +57,7 @@ class Worker:
         self._loader, self._decider = Loader(context), Decider(context)
         self._cache = Cache()
         self._telling = Telling(EventReader(pool, context.name), outbox, clocks)
-        self.tally, self.hops = self._telling.tally, self._telling.hops
+        self.tally, self.hops, self.sizes = self._telling.tally, self._telling.hops, self._telling.sizes
 
     def forget(self) -> None:
         """Drops the cached states: they hold only while every append's outcome is known."""

@@ -1,12 +1,13 @@
 """`daybook up`: the whole system on one machine, supervised, until Ctrl-C."""
 
 import asyncio
+import itertools
 import os
 import pkgutil
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import click
 import httpx
@@ -23,6 +24,7 @@ from common.servers.supervise import Child, Supervisor, at_once
 
 DOCS = "/docs"
 SHOWN = ("storefront", "operator")
+METRICS_PORT = "DAYBOOK_METRICS_PORT"
 
 
 def context_names() -> list[str]:
@@ -117,9 +119,9 @@ class _System:
         env = os.environ | child_environment(self.settings) | {"PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1"}
 
         def part(name: str, *words: str, ready: Callable[[], Awaitable[bool]] = at_once) -> Child:
-            port = {"DAYBOOK_METRICS_PORT": str(free_port())}
-            return Child(name, [sys.executable, "-m", *words], env=env | port, ready=ready)
+            return Child(name, [sys.executable, "-m", *words], env=env | {METRICS_PORT: next(ports)}, ready=ready)
 
+        ports = metrics_ports(self.settings.metrics_port)
         workers = [part(f"context-{name}", "contexts", name) for name in contexts]
         return [*workers, part("projectors", "projectors"), part("gateway", "gateway", ready=self._answers)]
 
@@ -143,6 +145,11 @@ class _System:
             pids=dict(self.supervisor.pids),
         )
         write_running(self.settings.data, running)
+
+
+def metrics_ports(first: int) -> Iterator[str]:
+    """A port for the metrics of each process: from the first one upwards, or free ones when that is 0."""
+    return (str(first + n if first else free_port()) for n in itertools.count())
 
 
 def http_url(settings: Settings) -> str:

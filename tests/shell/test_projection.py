@@ -297,7 +297,7 @@ async def test_a_model_that_crashes_stops_alone(world: World) -> None:
     await world.publish(*await world.reader.page(0, 10))
     async with running(world.projection(good, bad)) as projection:
         await until(lambda: world.reached(good, 10))
-        assert "a fault of the code" in projection.followers["jars"].detached
+        await until(lambda: "a fault of the code" in projection.followers["jars"].detached)
         assert [beat.state for beat in projection.followers["jars"].beats()] == ["red"]
         assert not await world.reached(bad, 1)
         assert await world.differences(good) == []
@@ -310,7 +310,7 @@ async def test_a_number_too_large_for_its_column_stops_the_model_alone(world: Wo
     await world.publish(*await world.reader.page(0, 10))
     async with running(world.projection(good, bad)) as projection:
         await until(lambda: world.reached(good, 2))
-        assert "DataError" in projection.followers["jars"].detached
+        await until(lambda: "DataError" in projection.followers["jars"].detached)
 
 
 async def test_events_that_cannot_be_decoded_stop_only_those_who_follow_them(world: World) -> None:
