@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from tests.load.rivals.system import System
 
-START_S = 5.0
+START_S = 3.5
 """What it takes on average to start and stop a system, on a machine that does nothing else."""
 SETTLE = 1.5
 """A run with the time until all of it is visible takes so many times as long as its orders are sent."""
@@ -35,5 +35,5 @@ class Plan(Struct, frozen=True):
         return self.rounds * self.round_s(systems)
 
 
-QUICK = Plan(within_s=300, rounds=3, run_s=1.5, warm_s=0.3, lone_orders=10, pause_s=1.1, half_load_s=3)
+QUICK = Plan(within_s=300, rounds=3, run_s=2, warm_s=0.3, lone_orders=10, pause_s=1.1, half_load_s=3)
 FULL = Plan(within_s=1200, rounds=3, run_s=7, warm_s=1, lone_orders=80, pause_s=1.2, half_load_s=12)
