@@ -71,6 +71,8 @@ class Durations:
 
     def add(self, seconds: float | None, times: int = 1) -> None:
         """Counts a duration. Nobody knows one without a clock, nor one that two clocks make negative."""
+        if not times:
+            return  # The sketch takes no such weight.
         slot = self._slot()
         if seconds is None or seconds < 0:
             slot.unknown += times

@@ -46,3 +46,10 @@ def test_a_batch_is_timed_by_a_few_of_its_items_and_all_are_counted(n: int) -> N
     assert len(samples) <= durations.MOST_TIMED
     assert sum(times for _, times in samples) == n
     assert [item for item, times in samples for _ in range(times)] <= list(range(n)) or n == 0
+
+
+def test_a_batch_that_nothing_is_timed_of_counts_nothing() -> None:
+    """As one of commands whose answers were stored already."""
+    found = Durations()
+    found.add(0.002, times=0)
+    assert found.last_minute() == Quantiles()
