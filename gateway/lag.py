@@ -125,7 +125,8 @@ def hops_of(parts: Iterable[Heard]) -> dict[str, dict[Hop, Quantiles]]:
 
 
 def hops(heard: Heard) -> dict[Hop, Quantiles]:
-    return said_as(heard.said.get("hops"), dict[Hop, Quantiles]) or {}
+    """What it has timed; nothing of who is dead, for its last minute is another than ours."""
+    return {} if heard.silent_s > DEAD_S else said_as(heard.said.get("hops"), dict[Hop, Quantiles]) or {}
 
 
 def said_as(value: Any, kind: Any) -> Any:

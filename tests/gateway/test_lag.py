@@ -116,6 +116,7 @@ async def test_who_is_silent_is_late_then_dead_and_never_0_behind(
             assert found["heard_s"] >= age
     async with head(doors, 9, 800.0):  # How much is missing is known all the same.
         found = await line(doors, state="dead", head=9)
+        assert (found["p50_ms"], found["n"], found["hops"]) == (None, 0, {})  # Its last minute is another than ours.
         assert (found["events"], found["ms"]) == (2, 800)
 
 
