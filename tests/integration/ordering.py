@@ -113,7 +113,7 @@ class Shop:
         said = {each["name"]: each for each in msgspec.json.decode(reply.body)["processes"] if each["kind"] == "relay"}
         for name in ("order", "product"):
             head = await ask(self._system.settings.write_dsn(name), f'SELECT position FROM "{name}".head')
-            if name not in said or said[name]["said"]["position"] != head:
+            if name not in said or said[name]["said"].get("position") != head:
                 return False
         return True
 
