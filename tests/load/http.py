@@ -20,6 +20,7 @@ from tests.load.driving.target import Target
 
 @click.command()
 @options
+@click.option("--reach", is_flag=True, help="Also tell what this client reaches against a server that does nothing.")
 def main(**given: Any) -> None:
     """Put load on the gateway: an open loop at a --rate, or a closed loop over --connections."""
     run("HTTP", opened, **given)

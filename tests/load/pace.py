@@ -1,13 +1,15 @@
 """When the requests of a load begin: at a rate, whatever the server does, or one after the other."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
 from typing import Protocol
 
 FOREVER = float("inf")
 SLICE_S = 0.1
 """A load that is stopped ends no later than this."""
+TICKS = 1000
+"""Moments a second at which requests may begin. The timer of a loop is no finer: asked for less, it would spin."""
 
 
 class Schedule(Protocol):
@@ -23,6 +25,10 @@ class Schedule(Protocol):
     def not_sent(self) -> int:
         """How many should have begun and did not."""
 
+    @property
+    def late(self) -> Sequence[float]:
+        """How late, in seconds, those began for which a lane was waiting: the client's own doing, not the server's."""
+
 
 class Steady:
     """An open loop: so many a second, evenly. A server that stalls does not slow it, its requests only begin late.
@@ -34,25 +40,32 @@ class Steady:
         self._rate, self._begun, self._taken = rate, perf_counter(), 0
         self._end, self._turn = self._begun + seconds, asyncio.Lock()
         self._most = FOREVER if count is None else count
+        self._late = list[float]()
 
     async def next(self) -> float | None:
         async with self._turn:  # One lane waits for the time, the others for their turn.
-            intended = self._begun + self._taken / self._rate
+            intended = self._begun + int(self._taken * TICKS / self._rate + 1e-6) / TICKS
             overdue = intended <= perf_counter()
             await self._reach(intended)
             if intended >= self._end or self._taken >= self._most or (overdue and perf_counter() >= self._end):
                 return None
             self._taken += 1
+            if not overdue:
+                self._late.append(perf_counter() - intended)
             return intended
 
     async def _reach(self, moment: float) -> None:
         """Returns then, or soon after the loop was stopped."""
         while (early := moment - perf_counter()) > 0 and moment < self._end and self._taken < self._most:
-            pause = min(early, SLICE_S)
+            pause = min(max(early, 1 / TICKS), SLICE_S)
             await asyncio.sleep(pause)
 
     def stop(self) -> None:
         self._end = min(self._end, perf_counter())
+
+    @property
+    def late(self) -> Sequence[float]:
+        return self._late
 
     @property
     def not_sent(self) -> int:
@@ -64,6 +77,7 @@ class OneByOne:
     """A closed loop: a lane's next request begins when its last is answered."""
 
     not_sent = 0
+    late: Sequence[float] = ()
 
     def __init__(self, seconds: float, count: int | None = None) -> None:
         self._end = perf_counter() + seconds

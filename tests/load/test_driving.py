@@ -22,13 +22,16 @@ from rich.console import Console
 from common.config import Settings
 from tests.load.driving.by_http import HttpLane, Prepared
 from tests.load.driving.mix import DEFAULT, Material, Orders, in_turn, mix_of
-from tests.load.driving.result import Client, Kind, Result, Second, errors_of, kinds_of
+from tests.load.driving.nothing import reach
+from tests.load.driving.result import Client, Kind, Result, Second, client_of, errors_of, kinds_of
+from tests.load.driving.run import Plan, all_lanes
 from tests.load.driving.script import missed
 from tests.load.driving.show import show, warnings
 from tests.load.driving.tally import Outcome, Tally
 from tests.load.driving.target import address, chosen
 from tests.load.driving.watch import understood
 from tests.load.http import main as http_main
+from tests.load.http import opened as http_opened
 from tests.load.nats import main as nats_main
 from tests.servers import System, environment, until
 
@@ -104,7 +107,6 @@ async def test_errors_are_told_by_kind_status_and_reason_with_an_example() -> No
     lane = HttpLane("127.0.0.1", server.sockets[0].getsockname()[1], Prepared("k", stuff), Orders("p", [b"{}"]))
     tally = Tally()
     for _ in range(3):
-        tally.start(perf_counter())
         tally.note(await lane.ask("list"), perf_counter())
     lane.close()
     server.close()
@@ -132,6 +134,37 @@ def test_the_lag_is_read_whatever_else_the_answer_holds() -> None:
     assert (look.projected, look.behind, look.p50_ms, look.p99_ms) == (5, 2, 1.0, None)
     assert understood({"read_models": []}) is None
     assert understood([]) is None
+
+
+async def test_a_server_that_never_answers_does_not_hold_who_has_had_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Silent:
+        async def ask(self, kind: str) -> Outcome:
+            stopped.set()
+            schedule.stop()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr("tests.load.driving.run.LAST_ANSWER_S", 0.05)
+    stopped, tally, plan = asyncio.Event(), Tally(), Plan({"place": 1}, 3600.0, None, 10.0, 1)
+    schedule = plan.schedule()
+    async with asyncio.timeout(5):
+        await all_lanes([Silent()], schedule, plan, Orders("p", [b"{}"]), tally, stopped)
+    assert [(each.reason, each.count) for each in errors_of(tally)] == [("no answer in time", 1)]
+    assert (tally.sent, tally.answered, tally.failed) == (1, 1, 1)
+
+
+async def test_what_the_client_itself_reaches_is_measured_against_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.load.driving.nothing.SECONDS", 0.2)
+    stuff = Material([b"{}", b" " * 40_000], ["h1"], ["tea"])
+    assert await reach(http_opened, stuff, Plan(mix_of(DEFAULT), 60.0, None, None, 8)) > 100
+
+
+def test_a_client_that_is_busy_or_late_is_told() -> None:
+    assert not client_of([0.001] * 100, 0.5, 1.0).limits
+    assert client_of([0.001] * 100, 0.9, 1.0).limits
+    assert client_of([0.001] * 98 + [0.020] * 2, 0.1, 1.0).limits
 
 
 def a_result(**changed: Any) -> Result:

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import pytest
@@ -32,6 +32,20 @@ async def test_the_open_loop_keeps_its_rate_and_its_count() -> None:
     times.clear()
     await lanes(Steady(1000, 60, 7), 3, begin)
     assert len(times) == 7
+
+
+async def test_a_rate_finer_than_the_timer_is_kept_without_spinning() -> None:
+    times: list[float] = []
+
+    async def begin(intended: float) -> None:
+        times.append(intended)
+
+    schedule, used = Steady(3000, 0.5), process_time()
+    await lanes(schedule, 8, begin)
+    assert (len(times), schedule.not_sent) == (1500, 0)
+    assert process_time() - used < 0.3, "a loop that spins uses all of the half second"
+    assert all(late >= 0 for late in schedule.late)
+    assert len(schedule.late) <= 500
 
 
 async def test_a_server_that_stalls_shows_in_the_latency_of_all_that_was_meant_to_begin_meanwhile() -> None:

@@ -10,6 +10,7 @@ from tests.load.driving.tally import Tally
 from tests.load.driving.watch import Look
 
 BUSY = 0.85
+LATE_MS = 10.0
 
 
 class Kind(Struct, frozen=True):
@@ -47,11 +48,16 @@ class Second(Struct, frozen=True):
 
 
 class Client(Struct, frozen=True):
-    """This program itself. `limits` says that it, not the system, may be what the figures show."""
+    """This program itself. `limits` says that it, not the system, may be what the figures show.
+
+    `late_p99_ms` is how late requests began that had a free lane. `reach_per_s` is what the same requests reach against
+    a server that does nothing, when that was asked for.
+    """
 
     cores: float
     late_p99_ms: float
     limits: bool
+    reach_per_s: float | None = None
 
 
 class Result(Struct, frozen=True):
@@ -124,11 +130,10 @@ def rate_at(moment: float, looks: Sequence[Look]) -> float | None:
     return None
 
 
-def client_of(tally: Tally, cpu_s: float, seconds: float, paced: bool) -> Client:
-    """A request of a rate that begins late though a lane was free tells of a busy client; so does a full core."""
-    cores = round(cpu_s / seconds, 2)
-    late = quantile_ms(sorted(tally.late), 0.99) if paced else 0.0
-    return Client(cores, late, cores > BUSY)
+def client_of(late: Sequence[float], cpu_s: float, seconds: float) -> Client:
+    """A request that begins late though a lane was free tells of a busy client or machine; so does a full core."""
+    cores, late_ms = round(cpu_s / seconds, 2), quantile_ms(sorted(late), 0.99)
+    return Client(cores, late_ms, cores > BUSY or late_ms > LATE_MS)
 
 
 def quantile_ms(ascending: Sequence[float], share: float) -> float:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from secrets import token_hex
 from time import perf_counter
-from typing import Protocol
+from typing import Any, Protocol
 
 import click
 from msgspec import Struct
@@ -21,6 +21,7 @@ from tests.load.driving.watch import Watch
 from tests.load.pace import OneByOne, Schedule, Steady, follow
 
 LAST_ANSWER_S = 15.0
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 FIRST_ORDERS = 20
 """Orders that are placed before a run begins, so that there is something to read; they are not counted."""
 
@@ -71,7 +72,7 @@ async def driven(door: str, opened: Opened, target: Target, material: Material, 
         watch.looks = watch.looks[-1:]
         tally, schedule, cpu = Tally(), plan.schedule(), time.process_time()
         async with stoppable(schedule) as stopped, beside(watch.run()), beside(shown(tally, watch, plan)):
-            await all_lanes(lanes, schedule, plan, orders, tally)
+            await all_lanes(lanes, schedule, plan, orders, tally, stopped)
             seconds, cpu = perf_counter() - tally.begun, time.process_time() - cpu
             not_sent = schedule.not_sent
             await watch.look()
@@ -84,7 +85,7 @@ async def driven(door: str, opened: Opened, target: Target, material: Material, 
         loop=plan.loop,
         mix=plan.mix,
         seconds=round(seconds, 2),
-        stopped_early=bool(stopped),
+        stopped_early=stopped.is_set(),
         sent=tally.sent,
         not_sent=not_sent,
         failed=tally.failed,
@@ -99,7 +100,7 @@ async def driven(door: str, opened: Opened, target: Target, material: Material, 
         kinds=kinds_of(tally),
         errors=errors_of(tally),
         timeline=timeline_of(tally, watch.looks, seconds),
-        client=client_of(tally, cpu, seconds, plan.rate is not None),
+        client=client_of(schedule.late, cpu, seconds),
     )
 
 
@@ -111,7 +112,9 @@ async def first_orders(lane: Lane) -> None:
             raise click.ClickException(f"the first order is not taken ({outcome.status or 'no answer'}): {why}")
 
 
-async def all_lanes(lanes: Sequence[Lane], schedule: Schedule, plan: Plan, orders: Orders, tally: Tally) -> None:
+async def all_lanes(
+    lanes: Sequence[Lane], schedule: Schedule, plan: Plan, orders: Orders, tally: Tally, stopped: asyncio.Event
+) -> None:
     """Ends when every request has its answer; those that have none long after the end are counted as failed."""
     kinds = in_turn(plan.mix)
 
@@ -119,12 +122,14 @@ async def all_lanes(lanes: Sequence[Lane], schedule: Schedule, plan: Plan, order
         kind = next(kinds)
         if kind in OF_ORDERS and not orders.can(kind):
             kind = "place"  # Nothing is left to cancel: an order keeps up the rate.
-        tally.start(intended)
+        tally.sent += 1
         tally.note(await lane.ask(kind), intended)
 
     tasks = [asyncio.create_task(follow(schedule, lambda at, lane=lane: one(lane, at))) for lane in lanes]  # type: ignore[misc]  # a bound name
-    _, late = await asyncio.wait(tasks, timeout=plan.seconds + LAST_ANSWER_S)
+    async with beside(stopped.wait()) as stop, beside(asyncio.wait(tasks)) as answered:
+        await asyncio.wait({stop, answered}, timeout=plan.seconds, return_when=asyncio.FIRST_COMPLETED)
     schedule.stop()
+    _, late = await asyncio.wait(tasks, timeout=LAST_ANSWER_S)
     for task in late:
         task.cancel()
     for found in await asyncio.gather(*tasks, return_exceptions=True):
@@ -135,32 +140,35 @@ async def all_lanes(lanes: Sequence[Lane], schedule: Schedule, plan: Plan, order
 
 
 @asynccontextmanager
-async def stoppable(schedule: Schedule) -> AsyncIterator[list[int]]:
-    """Ctrl-C ends the run; what was measured until then is shown. Gives the signals that came."""
-    loop, came = asyncio.get_running_loop(), list[int]()
+async def stoppable(schedule: Schedule) -> AsyncIterator[asyncio.Event]:
+    """Ctrl-C ends the run; what was measured until then is shown. A second one waits for nothing any more."""
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
 
-    def stop(number: int) -> None:
-        came.append(number)
+    def stop() -> None:
+        stopped.set()
         schedule.stop()
+        hear_no_more()
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    with suppress(ValueError, RuntimeError):  # Only the main thread hears signals.
-        for number in numbers:
-            loop.add_signal_handler(number, stop, number)
-    try:
-        yield came
-    finally:
+    def hear_no_more() -> None:
         with suppress(ValueError, RuntimeError):
-            for number in numbers:
+            for number in SIGNALS:
                 loop.remove_signal_handler(number)
+
+    with suppress(ValueError, RuntimeError):  # Only the main thread hears signals.
+        for number in SIGNALS:
+            loop.add_signal_handler(number, stop)
+    try:
+        yield stopped
+    finally:
+        hear_no_more()
 
 
 @asynccontextmanager
-async def beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Runs something without end while the block runs."""
+async def beside(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[Any]]:
+    """Runs something while the block runs, and no longer."""
     task = asyncio.create_task(work)
     try:
-        yield
+        yield task
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from common.config import ConfigError, Settings
+from tests.load.driving import nothing
 from tests.load.driving.mix import DEFAULT, KINDS, Material, material, mix_of
 from tests.load.driving.result import Result
 from tests.load.driving.run import Opened, Plan, driven
@@ -62,9 +63,9 @@ def run(door: str, opened: Opened, file: Path | None, **given: Any) -> None:
         result = uvloop.run(measured(door, opened, **given))
     except (ConfigError, OSError) as error:
         raise click.ClickException(str(error)) from None
-    show(result, Console())
-    if file:
+    if file:  # First: what is shown may go to somebody who reads no further.
         file.write_bytes(msgspec.json.format(msgspec.json.encode(result)))
+    show(result, Console())
     if result.missed:
         raise SystemExit(1)
 
@@ -72,7 +73,7 @@ def run(door: str, opened: Opened, file: Path | None, **given: Any) -> None:
 async def measured(
     door: str, opened: Opened, rate: float | None, connections: int | None, in_flight: int | None, seconds: float,
     count: int | None, mix: dict[str, int], url: str, nats_url: str, remote: bool, alone: bool,
-    max_p99_ms: float | None, max_lag_p99_ms: float | None, max_errors: int | None,
+    max_p99_ms: float | None, max_lag_p99_ms: float | None, max_errors: int | None, reach: bool = False,
 ) -> Result:  # fmt: skip
     if rate is not None and connections is not None:
         raise click.UsageError("--connections is for a closed loop, --rate for an open one; bound that by --in-flight")
@@ -83,7 +84,10 @@ async def measured(
     async with where(url, nats_url, remote, alone, stuff) as target:
         if not (target.nats_url if door == "NATS" else target.host):
             raise click.UsageError("--nats-url is missing" if door == "NATS" else "--url is missing")
-        result = await driven(door, opened, target, stuff, Plan(mix, seconds, count, rate, lanes))
+        plan = Plan(mix, seconds, count, rate, lanes)
+        alone_per_s = await nothing.reach(opened, stuff, plan) if reach else None
+        result = await driven(door, opened, target, stuff, plan)
+    result = replace(result, client=replace(result.client, reach_per_s=alone_per_s))
     return replace(result, missed=missed(result, max_p99_ms, max_lag_p99_ms, max_errors))
 
 

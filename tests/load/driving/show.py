@@ -25,6 +25,9 @@ def show(result: Result, console: Console) -> None:
         console.print(errors(result))
     if len(result.timeline) >= LEAST_SECONDS:
         console.print(plots(result, console.width), highlight=False)
+    if result.client.reach_per_s is not None:
+        reach = f"{result.client.reach_per_s:,.0f} requests/s"
+        console.print(f"Against a server that does nothing this client reaches {reach}.", highlight=False)
     for warning in warnings(result):
         console.print(f"[yellow]{escape(warning)}[/]", highlight=False)
     for missed in result.missed:
@@ -65,7 +68,8 @@ def warnings(result: Result) -> list[str]:
     if result.stopped_early:
         found.append("Stopped early: these are the figures until then.")
     if result.client.limits:
-        found.append(f"This client used {result.client.cores:g} of a core: it may be what limits these figures.")
+        used = f"{result.client.cores:g} of a core, began {result.client.late_p99_ms:g} ms late (p99)"
+        found.append(f"This client used {used}: it may be what limits these figures.")
     if result.visible is None:
         found.append("Nobody said what is visible: /consistency-lag was not to be had (give --url).")
     elif result.visible < result.accepted:

@@ -39,12 +39,6 @@ class Tally:
         self.errors: dict[tuple[str, int, str], Failures] = defaultdict(Failures)
         self.accepted_in: Counter[int] = Counter()
         self.latencies_in: dict[int, list[float]] = defaultdict(list)
-        self.late: list[float] = []
-
-    def start(self, intended: float) -> None:
-        """A request begins now that was meant for `intended`."""
-        self.sent += 1
-        self.late.append(perf_counter() - intended)
 
     def note(self, outcome: Outcome, intended: float) -> None:
         now = perf_counter()
