@@ -237,7 +237,8 @@ def show(found: Idle, console: Console) -> None:
         table.add_row(name, f"{each.n}", f"{each.p50_ms}", f"{each.p99_ms}", f"{each.max_ms}", f"{each.over_100_ms}")
     console.print(table)
     console.print(f"From one look at the row to the next {found.poll_ms} ms pass.", highlight=False)
-    cpu = Table(title=f"CPU while nothing is asked, {found.idle_s:g} s; percent of one core")
+    console.print(f"CPU while nothing is asked, {found.idle_s:g} s; percent of one core:", highlight=False)
+    cpu = Table()
     cpu.add_column("process")
     cpu.add_column("%", justify="right")
     for name, share in sorted(found.cpu.items(), key=lambda pair: -pair[1]):

@@ -11,6 +11,9 @@ SLICE_S = 0.1
 TICKS = 1000
 """Moments a second at which requests may begin. The timer of a loop is no finer: asked for less, it would spin."""
 
+GRACE_S = 0.05
+"""For so long after the end, what is overdue is still sent: a timer that fires late is no fault of the server."""
+
 
 class Schedule(Protocol):
     """Gives each request its time; all lanes of a load take from one."""
@@ -47,7 +50,8 @@ class Steady:
             intended = self._begun + int(self._taken * TICKS / self._rate + 1e-6) / TICKS
             overdue = intended <= perf_counter()
             await self._reach(intended)
-            if intended >= self._end or self._taken >= self._most or (overdue and perf_counter() >= self._end):
+            too_late = overdue and perf_counter() >= self._end + GRACE_S
+            if too_late or intended >= self._end or self._taken >= self._most:
                 return None
             self._taken += 1
             if not overdue:

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
-from time import perf_counter, process_time
+from time import perf_counter, process_time, sleep
 from typing import Any
 
 import pytest
@@ -61,6 +61,19 @@ async def test_a_server_that_stalls_shows_in_the_latency_of_all_that_was_meant_t
     assert len(waits) + schedule.not_sent == 60
     assert waits[0] > 0.9 * HELD_S
     assert sum(wait > HELD_S / 2 for wait in waits) > 10, "a closed loop would have seen one slow request"
+
+
+async def test_a_timer_that_is_late_at_the_very_end_leaves_nothing_unsent() -> None:
+    begun: list[float] = []
+
+    async def begin(intended: float) -> None:
+        begun.append(intended)
+        if len(begun) == 599:
+            sleep(0.01)  # noqa: ASYNC251  # this program is busy while the end goes by
+
+    schedule = Steady(2000, 0.3)
+    await lanes(schedule, 8, begin)
+    assert (len(begun), schedule.not_sent) == (600, 0)
 
 
 async def test_what_is_not_sent_in_time_is_counted() -> None:

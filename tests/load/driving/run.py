@@ -81,7 +81,7 @@ async def driven(door: str, opened: Opened, target: Target, material: Material, 
     taken = max(watch.looks[-1].at - tally.begun, seconds) if watch.looks else seconds
     return Result(
         door=door,
-        target=target.name,
+        target=target.nats_url if door == "NATS" else target.name,
         loop=plan.loop,
         mix=plan.mix,
         seconds=round(seconds, 2),
