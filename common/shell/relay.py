@@ -125,9 +125,9 @@ class Relay:
 
     async def _go_on(self) -> None:
         """From the stream's tail on, until an error. Raises `Stalled` and `Refused`, and what the servers raise."""
-        tail = await self.read_tail()
-        self.position = tail.position
         while True:
+            tail = await self.read_tail()  # When idle too: a server that died may have lost what it had acknowledged.
+            self.position = tail.position
             await self._check(tail)
             self.last_error = self.stalled = ""
             hinted = True
