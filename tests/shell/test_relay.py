@@ -12,8 +12,7 @@ from nats.aio.client import Client
 
 from common.recorded import INCARNATION_HEADER, POSITION_HEADER, VERSION, VERSION_HEADER, Recorded, recorded_decoder
 from common.shell.relay import EXPECTED, Refused, Relay
-from common.shell.tail import TailReader
-from common.shell.tail import Tail
+from common.shell.tail import Tail, TailReader
 from tests.bus.server import Server
 from tests.servers import until
 from tests.shell.toys import Added
