@@ -1,7 +1,7 @@
 """What a bounded context declares of itself in its `wiring`, and what its rules are told."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
@@ -36,6 +36,48 @@ class Reference(Struct, frozen=True):
     needs: Callable[[Any], Iterable[str]]
 
 
+class Deadline(Struct, frozen=True, gc=False):
+    """By when something must have happened to a stream, counted from the event that says so; None: it need not."""
+
+    name: str
+    within: timedelta | None
+
+
+class Effect(Struct, frozen=True):
+    """Calls to the world outside, each asked for by an event.
+
+    `ask(key, stream, event)` gives the answers as commands to its own context. `key` is the event's id and stays the
+    same when it is asked again, which is done whenever an answer does not come `within_s` seconds or `ask` raises.
+    """
+
+    events: tuple[type[Event], ...]
+    ask: Callable[[str, str, Any], AsyncIterator[Command]]
+    within_s: float = 2.0
+    at_once: int = 64
+
+
+class Snapshot(Struct, frozen=True):
+    """How the state of a long stream is kept, so that it need not be folded from its first event.
+
+    `form` is what is stored, made by `freeze(state)` and undone by `thaw(form)`. `shape` must be raised whenever the
+    fold or the form changes: what was stored in another shape is not looked at. One is made every `every` events.
+    """
+
+    form: Any
+    freeze: Callable[[Any], Any]
+    thaw: Callable[[Any], Any]
+    shape: int = 1
+    every: int = 500
+
+
+Reaction = Callable[[str, Any], Sequence[Command]]
+"""What is asked because of an event, purely: `(stream, event) -> commands`."""
+
+
+def no_deadlines(event: Any) -> Sequence[Deadline]:
+    return ()
+
+
 def no_claims(state: Any) -> frozenset[Claim]:
     return frozenset()
 
@@ -51,6 +93,11 @@ class Context(Struct, frozen=True, kw_only=True):
     `claims(state)` names what a stream holds for itself alone: taken and freed as the state changes; a command's new
     claims must be among `may_claim(command)`, which are loaded beforehand. `claimed` is the code of a lost claim.
     `row` is the type of the state of a CRUD context: then only the last state of each stream is kept and loaded.
+
+    `reactions` are what is asked, of this context or of another, because of events, of this context or of another;
+    `effect` calls the world outside. `deadlines(event)` sets and ends deadlines of the event's stream; when one has
+    passed, `expire(stream, name)` is asked of it. `held_by(command)` names what a command crashes for: later commands
+    that are held by the same wait with it; by default its key.
     """
 
     name: str
@@ -64,6 +111,12 @@ class Context(Struct, frozen=True, kw_only=True):
     claimed: str = "already-taken"
     reference: Reference | None = None
     row: type[Struct] | None = None
+    reactions: Mapping[type[Event], Reaction] = {}
+    effect: Effect | None = None
+    deadlines: Callable[[Any], Sequence[Deadline]] = no_deadlines
+    expire: Callable[[str, str], Command] | None = None
+    snapshot: Snapshot | None = None
+    held_by: Callable[[Any], str] | None = None
 
 
 def crud(

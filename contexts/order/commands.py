@@ -1,6 +1,6 @@
 """What may be asked of an order."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -17,6 +17,14 @@ class Address(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     city: Text
     postal_code: Annotated[str, Meta(min_length=1, max_length=20)]
     country: Annotated[str, Meta(pattern=r"^[A-Z]{2}$(?!\n)", description="ISO 3166-1 alpha-2 code")]
+
+
+class PaidBack(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """What of a line was paid back."""
+
+    sku: Id
+    quantity: Quantity
+    amount: Money
 
 
 class RequestedLine(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -77,7 +85,71 @@ class CancelOrder(
     roles={"storefront", "operator"},
     example={"reason": "changed my mind"},
 ):
-    """Ask to stop an order. Asking again changes nothing."""
+    """Ask to stop an order. Asking again changes nothing.
+
+    Once it is confirmed only delivery knows whether it has left: then the answer comes later, as `OrderCancelled` or
+    `CancellationCameTooLate`.
+    """
 
     order_id: Id
     reason: Text
+
+
+class RecordAdmission(Command, key="order_id"):
+    """Whether the customer may have this order."""
+
+    order_id: Id
+    outcome: Literal["granted", "refused"]
+    reason: str
+    at: Instant
+
+
+class RecordReservation(Command, key="order_id"):
+    """What became of the goods: all set aside, not enough there, or set aside and then missing at a count."""
+
+    order_id: Id
+    outcome: Literal["reserved", "refused", "broken"]
+    skus: tuple[Id, ...]
+    at: Instant
+
+
+class RecordPayment(Command, key="order_id"):
+    """What became of the money. `step` says what has failed; `lines` and `amount` what was paid back."""
+
+    order_id: Id
+    outcome: Literal["authorised", "declined", "captured", "refunded", "failed"]
+    at: Instant
+    step: Literal["", "capture", "void", "refund"] = ""
+    reason: str = ""
+    amount: Money = 0
+    lines: tuple[PaidBack, ...] = ()
+
+
+class RecordDispatch(Command, key="order_id"):
+    """It has left the site."""
+
+    order_id: Id
+    at: Instant
+
+
+class RecordDelivery(Command, key="order_id"):
+    """The customer has it, or it will not be sent."""
+
+    order_id: Id
+    outcome: Literal["delivered", "cancelled"]
+    at: Instant
+
+
+class RecordReturn(Command, key="order_id"):
+    """It has come back, undelivered."""
+
+    order_id: Id
+    reason: str
+    at: Instant
+
+
+class ExpireOrder(Command, key="order_id"):
+    """A deadline has passed. It may be late, come twice, or mean nothing any more."""
+
+    order_id: Id
+    deadline: Literal["payment", "delivery"]

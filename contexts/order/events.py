@@ -42,8 +42,156 @@ class OrderPlaced(Event, kw_only=True):
     lines: tuple[OrderLine, ...]
 
 
-class OrderCancelled(Event, kw_only=True):
-    """The order is not to be served. `at` (UTC) is when that was accepted."""
+class GoodsLine(Struct, frozen=True, gc=False):
+    """So much of a product."""
 
+    sku: str
+    quantity: int
+
+
+class RefundableLine(Struct, frozen=True, gc=False):
+    """A line as it can be paid back."""
+
+    sku: str
+    quantity: int
+    amount: int
+
+
+class RefundedLine(Struct, frozen=True, gc=False):
+    """What of a line was paid back."""
+
+    sku: str
+    department: str
+    quantity: int
+    amount: int
+
+
+class OrderAdmitted(Event, kw_only=True):
+    """The customer may have it; the goods are asked for. Lines of quantity 0 need none."""
+
+    site: str
+    lines: tuple[GoodsLine, ...]
+    at: datetime
+
+
+class OrderReserved(Event, kw_only=True):
+    """The goods are set aside; the money is asked for."""
+
+    total: int
+    currency: str
+    payment_method: str
+    at: datetime
+
+
+class OrderConfirmed(Event, kw_only=True):
+    """Goods and money are sure; the delivery is asked for."""
+
+    site: str
+    deliver_to: Personal
+    lines: tuple[GoodsLine, ...]
+    at: datetime
+
+
+class CancellationRequested(Event, kw_only=True):
+    """It is to be stopped, if delivery has not sent it yet. `cause` and `reason` as in `OrderCancelled`."""
+
+    cause: str
+    reason: str
+    at: datetime
+
+
+class CancellationCameTooLate(Event, kw_only=True):
+    """It had left when it was to be stopped."""
+
+    at: datetime
+
+
+class OrderCancelled(Event, kw_only=True):
+    """The order is not to be served. `at` (UTC) is when that was accepted.
+
+    `cause` is `asked`, `customer-refused`, `out-of-stock`, `stock-missing`, `payment-declined`, `not-paid-in-time` or
+    `not-delivered-in-time`; `reason` says more.
+    """
+
+    reason: str
+    at: datetime
+    cause: str = "asked"
+
+
+class ReservationNoLongerNeeded(Event, kw_only=True):
+    """What is set aside for it at `site` can go."""
+
+    site: str
+    at: datetime
+
+
+class PaymentNoLongerNeeded(Event, kw_only=True):
+    """The money that was set aside can go."""
+
+    at: datetime
+
+
+class OrderDispatched(Event, kw_only=True):
+    """It has left the site."""
+
+    site: str
+    at: datetime
+
+
+class OrderPaid(Event, kw_only=True):
+    """The money has been taken."""
+
+    amount: int
+    currency: str
+    at: datetime
+
+
+class OrderDelivered(Event, kw_only=True):
+    """The customer has it: the order is complete."""
+
+    customer_id: str
+    total: int
+    currency: str
+    at: datetime
+
+
+class DeliveryRecalled(Event, kw_only=True):
+    """It was not delivered in time and is called back."""
+
+    reason: str
+    at: datetime
+
+
+class OrderReturned(Event, kw_only=True):
+    """It came back undelivered; the goods go to the shelf again."""
+
+    site: str
+    lines: tuple[GoodsLine, ...]
+    reason: str
+    at: datetime
+
+
+class RefundOwed(Event, kw_only=True):
+    """What was taken for these lines, and not paid back before, is owed to the customer."""
+
+    lines: tuple[RefundableLine, ...]
+    reason: str
+    at: datetime
+
+
+class OrderRefunded(Event, kw_only=True):
+    """`amount`, which is what the lines add up to, was paid back."""
+
+    site: str
+    currency: str
+    amount: int
+    lines: tuple[RefundedLine, ...]
+    at: datetime
+
+
+class PaymentFailed(Event, kw_only=True):
+    """The provider did not do what was asked for: `step` is `capture`, `void` or `refund`. Somebody has to look."""
+
+    step: str
     reason: str
     at: datetime

@@ -1,0 +1,94 @@
+"""What may be asked of the payment of an order. Its id is the order's."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from common.messages import Command, Currency, Id, Instant, Money, Text
+
+Reference = Annotated[str, Meta(max_length=200, description="the provider's own name for what it did")]
+
+
+class RefundLine(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """What of a line is paid back. `amount` is for all of `quantity`, in minor units."""
+
+    sku: Id
+    quantity: Annotated[int, Meta(ge=0, le=1_000_000)]
+    amount: Money
+
+
+class RefundPayment(
+    Command,
+    key="order_id",
+    post="/payments/{order_id}/refund",
+    roles={"operator", "reaction"},
+    example={"lines": [{"sku": "1082185", "quantity": 1, "amount": 129}], "reason": "bruised"},
+):
+    """Pay these lines back. Never more than was captured; with `rest` only what of them was not paid back before."""
+
+    order_id: Id
+    lines: Annotated[tuple[RefundLine, ...], Meta(min_length=1, max_length=500)]
+    reason: Text
+    rest: bool = False
+    at: Instant | None = None
+
+
+class RequestPayment(Command, key="order_id"):
+    """Make sure of the money before anything is sent. An order that totals 0 needs no provider."""
+
+    order_id: Id
+    amount: Money
+    currency: Currency
+    method: Id
+    at: Instant
+
+
+class CapturePayment(Command, key="order_id"):
+    """Take the authorised money: the goods have left."""
+
+    order_id: Id
+    at: Instant
+
+
+class VoidPayment(Command, key="order_id"):
+    """Let go of the authorised money: the order has ended."""
+
+    order_id: Id
+    at: Instant
+
+
+class RecordAuthorisation(Command, key="order_id"):
+    """What the provider answered to an authorisation."""
+
+    order_id: Id
+    outcome: Literal["authorised", "declined"]
+    reference: Reference = ""
+    reason: str = ""
+
+
+class RecordCapture(Command, key="order_id"):
+    """What the provider answered to a capture."""
+
+    order_id: Id
+    outcome: Literal["captured", "failed"]
+    reference: Reference = ""
+    reason: str = ""
+
+
+class RecordVoid(Command, key="order_id"):
+    """What the provider answered to a void."""
+
+    order_id: Id
+    outcome: Literal["voided", "failed"]
+    reference: Reference = ""
+    reason: str = ""
+
+
+class RecordRefund(Command, key="order_id"):
+    """What the provider answered to a refund, by its number."""
+
+    order_id: Id
+    refund: int
+    outcome: Literal["refunded", "failed"]
+    reference: Reference = ""
+    reason: str = ""
