@@ -11,13 +11,40 @@ from msgspec.structs import replace
 from common.messages import Event, Id, Instant, Query, Rejected, Text
 from common.readmodel import Key, ReadModel
 from common.store.read_tables import Kept, Table
-from contexts.order.events import OrderCancelled, OrderLine, OrderPlaced
+from contexts.order.events import (
+    CancellationRequested,
+    OrderAdmitted,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderDelivered,
+    OrderDispatched,
+    OrderLine,
+    OrderPaid,
+    OrderPlaced,
+    OrderRefunded,
+    OrderReserved,
+    OrderReturned,
+    PaymentFailed,
+)
 
-OrderState = Literal["placed", "cancelled"]
+OrderState = Literal[
+    "placed",
+    "admitted",
+    "reserved",
+    "confirmed",
+    "cancelling",
+    "cancelled",
+    "dispatched",
+    "delivered",
+    "returned",
+]
 
 
 class OrderRow(Struct, frozen=True, kw_only=True):
-    """An order. `total` is in minor units of `currency`; `placed_at` is when it was sold, not when it was recorded."""
+    """An order. `total`, `paid` and `refunded` are in minor units of `currency`; times are those of business.
+
+    `cancel_cause` is a code, `cancel_reason` says more. `payment_problem` tells what the provider did not do.
+    """
 
     order_id: str
     customer_id: str
@@ -30,20 +57,52 @@ class OrderRow(Struct, frozen=True, kw_only=True):
     lines: tuple[OrderLine, ...]
     payment_method: str
     placed_at: datetime
+    paid: int = 0
+    refunded: int = 0
+    dispatched_at: datetime | None = None
+    delivered_at: datetime | None = None
+    returned_at: datetime | None = None
     cancelled_at: datetime | None = None
+    cancel_cause: str | None = None
     cancel_reason: str | None = None
+    payment_problem: str | None = None
 
 
 def keys(stream: str, event: Event) -> list[Key]:
     return [(stream,)]
 
 
+STATES: dict[type[Event], OrderState] = {
+    OrderAdmitted: "admitted",
+    OrderReserved: "reserved",
+    OrderConfirmed: "confirmed",
+    CancellationRequested: "cancelling",
+}
+"""Where an order is by events that change nothing else of its row."""
+
+
 def apply(row: OrderRow | None, stream: str, event: Event) -> OrderRow | None:
+    if isinstance(event, OrderPlaced):
+        return placed(stream, event)
+    if row is None:
+        return None
+    if state := STATES.get(type(event)):
+        return replace(row, state=state)
     match event:
-        case OrderPlaced():
-            return placed(stream, event)
-        case OrderCancelled(reason=reason, at=at) if row:
-            return replace(row, state="cancelled", cancelled_at=at, cancel_reason=reason)
+        case OrderDispatched(at=at):
+            return replace(row, state="dispatched", dispatched_at=at)
+        case OrderDelivered(at=at):
+            return replace(row, state="delivered", delivered_at=at)
+        case OrderReturned(at=at):
+            return replace(row, state="returned", returned_at=at)
+        case OrderCancelled(at=at, cause=cause, reason=reason):
+            return replace(row, state="cancelled", cancelled_at=at, cancel_cause=cause, cancel_reason=reason)
+        case OrderPaid(amount=amount):
+            return replace(row, paid=amount)
+        case OrderRefunded(amount=amount):
+            return replace(row, refunded=row.refunded + amount)
+        case PaymentFailed(step=step, reason=reason):
+            return replace(row, payment_problem=f"{step}: {reason}")
         case _:
             return row
 
@@ -68,7 +127,19 @@ MODEL = ReadModel(
     name="orders",
     row=OrderRow,
     key=("order_id",),
-    follows={"order": (OrderPlaced, OrderCancelled)},
+    follows={
+        "order": (
+            OrderPlaced,
+            *STATES,
+            OrderDispatched,
+            OrderDelivered,
+            OrderReturned,
+            OrderCancelled,
+            OrderPaid,
+            OrderRefunded,
+            PaymentFailed,
+        )
+    },
     keys=keys,
     apply=apply,
     indexes=(

@@ -114,13 +114,14 @@ class RecordReservation(Command, key="order_id"):
 
 
 class RecordPayment(Command, key="order_id"):
-    """What became of the money. `step` says what has failed; `lines` and `amount` what was paid back."""
+    """What became of the money. `step` says what has failed; `refund`, `amount` and `lines` what was paid back."""
 
     order_id: Id
     outcome: Literal["authorised", "declined", "captured", "refunded", "failed"]
     at: Instant
     step: Literal["", "capture", "void", "refund"] = ""
     reason: str = ""
+    refund: int = 0
     amount: Money = 0
     lines: tuple[PaidBack, ...] = ()
 

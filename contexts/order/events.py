@@ -180,8 +180,9 @@ class RefundOwed(Event, kw_only=True):
 
 
 class OrderRefunded(Event, kw_only=True):
-    """`amount`, which is what the lines add up to, was paid back."""
+    """`amount`, which is what the lines add up to, was paid back. `refund` counts from 1."""
 
+    refund: int
     site: str
     currency: str
     amount: int
@@ -190,8 +191,12 @@ class OrderRefunded(Event, kw_only=True):
 
 
 class PaymentFailed(Event, kw_only=True):
-    """The provider did not do what was asked for: `step` is `capture`, `void` or `refund`. Somebody has to look."""
+    """The provider did not do what was asked for: `step` is `capture`, `void` or `refund`. Somebody has to look.
+
+    `refund` is the number of the refund, 0 for the other steps.
+    """
 
     step: str
+    refund: int
     reason: str
     at: datetime
