@@ -19,7 +19,7 @@ from nats.aio.msg import Msg
 
 from common.bus.batches import Batches
 from common.bus.denials import Denials, NotPermitted
-from common.codec import CommandCodec, command_key
+from common.codec import CommandCodec, command_key, event_encoder
 from common.messages import Command, Query
 from common.questions import Answered, NoAnswer, QueryRefused, Questions
 from common.recorded import (
@@ -231,8 +231,10 @@ def context_of(kind: type[Command]) -> str:
 
 
 def body_of(command: Command) -> bytes:
-    """The JSON of a command without its key, which travels in the subject or the path."""
-    return msgspec.json.encode(_codec(type(command)).body(*msgspec.structs.astuple(command)[1:]))
+    """The JSON of a command without its key, which travels in the subject or the path.
+
+    Raises TypeError when it holds personal data that is not sealed."""
+    return event_encoder.encode(_codec(type(command)).body(*msgspec.structs.astuple(command)[1:]))
 
 
 _codec = cache(CommandCodec)

@@ -8,12 +8,12 @@ import msgspec
 from msgspec import Struct
 
 from common.messages import Command, Event, Rejected
-from common.personal import Personal, decode_personal, encode_personal
+from common.personal import Personal, decode_personal, decode_sealed, encode_personal
 
 MAX_BODY = 64 * 1024
 """Bytes of a body, at most, at either door."""
 
-_canonical = msgspec.json.Encoder(order="deterministic")
+_canonical = msgspec.json.Encoder(order="deterministic", enc_hook=encode_personal)
 event_encoder = msgspec.json.Encoder(enc_hook=encode_personal)
 
 
@@ -23,7 +23,7 @@ class CommandCodec:
     def __init__(self, command: type[Command]) -> None:
         self.command = command
         self.body = body_type(command)
-        self._decoder = msgspec.json.Decoder(self.body)
+        self._decoder = msgspec.json.Decoder(self.body, dec_hook=decode_sealed)
 
     def decode(self, key: str, body: bytes) -> Command:
         """Raises `Rejected` with code `malformed` that names the field and the rule."""

@@ -1,14 +1,18 @@
 """Personal data: sealed under its person's key wherever it rests. Destroying the key erases the person."""
 
 import base64
+import hmac
 import os
-from typing import Any
+import unicodedata
+from typing import Annotated, Any
 
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-NONCE_BYTES = 12
+from common.messages import Id
+
+NONCE_BYTES, TAG_BYTES = 12, 16
 
 
 class Personal:
@@ -46,6 +50,13 @@ def new_key() -> bytes:
     return AESGCM.generate_key(bit_length=256)
 
 
+def fingerprint(secret: bytes, text: str) -> str:
+    """HMAC-SHA256, in hexadecimal: the same for texts that differ in capitals, in composition of accents or in white
+    space around them; without the secret it tells nothing of the text."""
+    plain = unicodedata.normalize("NFC", text.strip().casefold())
+    return hmac.digest(secret, plain.encode(), "sha256").hex()
+
+
 def seal_bytes(key: bytes, person: str, plain: bytes) -> str:
     """Seals with AES-GCM (NIST SP 800-38D), bound to the person: a seal moved to another person does not open."""
     nonce = os.urandom(NONCE_BYTES)
@@ -62,10 +73,10 @@ def open_bytes(key: bytes, person: str, sealed: str) -> bytes:
 
 
 def seal(personal: Personal, key: bytes) -> Personal:
-    """The same data, sealed. What is sealed already stays as it is."""
+    """The same data, sealed and no longer open. What is sealed already stays as it is."""
     if personal.sealed:
         return personal
-    return Personal(personal.person, personal.value, seal_bytes(key, personal.person, plain_bytes(personal.value)))
+    return Personal(personal.person, sealed=seal_bytes(key, personal.person, plain_bytes(personal.value)))
 
 
 def unseal(personal: Personal, key: bytes) -> Personal:
@@ -86,3 +97,27 @@ def decode_personal(kind: type, value: Any) -> Any:
     if kind is Personal:
         return Personal(value["person"], sealed=value["sealed"])
     raise TypeError(f"no decoder for {kind!r}")
+
+
+class Sealed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The form in which personal data travels: whose it is, and the seal in base64."""
+
+    person: Id
+    sealed: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9+/]+={0,2}$(?!\n)")]
+
+
+def decode_sealed(kind: type, value: Any) -> Any:
+    """msgspec's hook for decoding what is asked of us: a seal in its exact form and nothing else is taken.
+
+    Whether it opens is not known here: that needs the person's key, which may have been destroyed lawfully.
+    """
+    if kind is not Personal:
+        raise TypeError(f"no decoder for {kind!r}")
+    try:
+        form = msgspec.convert(value, Sealed)
+        raw = base64.b64decode(form.sealed, validate=True)
+    except (msgspec.ValidationError, ValueError):
+        raise ValueError("Expected personal data, sealed: `person` and `sealed`") from None
+    if len(raw) < NONCE_BYTES + TAG_BYTES:
+        raise ValueError("too short to be a seal")
+    return Personal(form.person, sealed=form.sealed)

@@ -1,5 +1,6 @@
 """Hypothesis strategies for messages, derived from their types: whatever a door lets in may be drawn."""
 
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -9,17 +10,25 @@ from msgspec import Struct
 
 from common.context import Known
 from common.messages import Command
+from common.personal import NONCE_BYTES, TAG_BYTES, Personal
+from tests.scenario import fingerprint_of
 
 # PostgreSQL's text takes no U+0000 and UTF-8 no lone surrogates; the doors refuse both before a rule is asked.
 characters = st.characters(codec="utf-8", exclude_characters="\0")
 zones = st.sampled_from([UTC, timezone(timedelta(hours=14)), timezone(timedelta(hours=-14))])
 instants = st.datetimes(timezones=zones)
-roles = st.frozensets(st.sampled_from(["storefront", "operator", "trusted-channel", "catalogue"]))
+seals = st.builds(
+    lambda person, raw: Personal(person, sealed=b64encode(raw).decode()),
+    person=st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True),
+    raw=st.binary(min_size=NONCE_BYTES + TAG_BYTES, max_size=60),
+)
+roles = st.frozensets(st.sampled_from(["storefront", "operator", "trusted-channel", "catalogue", "reaction"]))
 knowns = st.builds(
     Known,
     at=st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)),
     principal=st.just("somebody"),
     roles=roles,
+    fingerprint=st.just(fingerprint_of),
 )
 
 
@@ -59,5 +68,7 @@ def values(info: mi.Type) -> st.SearchStrategy[Any]:
             return st.lists(values(item), min_size=least or 0, max_size=min(most or 5, 5)).map(tuple)
         case mi.StructType(cls=cls):
             return messages(cls)
+        case mi.CustomType(cls=cls) if cls is Personal:
+            return seals
         case _:
             raise NotImplementedError(f"no strategy for {info!r}")

@@ -12,7 +12,7 @@ class Goods(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """So much of a product is in the parcel."""
 
     sku: Id
-    quantity: Annotated[int, Meta(ge=1)]
+    quantity: Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
 class DispatchDelivery(
