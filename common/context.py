@@ -10,13 +10,22 @@ from common.messages import Command, Event
 from common.readmodel import ReadModel
 
 
+def no_fingerprint(text: str) -> str:
+    raise LookupError("fingerprints are for contexts whose events hold personal data")
+
+
 class Known(Struct, frozen=True, gc=False):
-    """What rules may not fetch for themselves: when and by whom it was asked, and the reference data they named."""
+    """What rules may not fetch for themselves: when and by whom it was asked, and the reference data they named.
+
+    `fingerprint(text)` tells whether two texts are the same, in whatever capitals, and not what they are: so that a
+    claim on personal data need not hold it.
+    """
 
     at: datetime
     principal: str
     roles: frozenset[str]
     reference: Mapping[str, Any] = {}
+    fingerprint: Callable[[str], str] = no_fingerprint
 
 
 class Claim(Struct, frozen=True, order=True, gc=False):
@@ -82,7 +91,7 @@ def no_claims(state: Any) -> frozenset[Claim]:
     return frozenset()
 
 
-def claims_nothing(command: Any) -> Iterable[Claim]:
+def claims_nothing(command: Any, known: Known) -> Iterable[Claim]:
     return ()
 
 
@@ -91,7 +100,8 @@ class Context(Struct, frozen=True, kw_only=True):
 
     `decide(command, state, known) -> events` may raise `Rejected`; `evolve(state, event) -> state` never fails.
     `claims(state)` names what a stream holds for itself alone: taken and freed as the state changes; a command's new
-    claims must be among `may_claim(command)`, which are loaded beforehand. `claimed` is the code of a lost claim.
+    claims must be among `may_claim(command, known)`, which are loaded beforehand, without reference data. `claimed` is
+    the code of a lost claim.
     `row` is the type of the state of a CRUD context: then only the last state of each stream is kept and loaded.
 
     `reactions` are what is asked, of this context or of another, because of events, of this context or of another;
@@ -107,7 +117,7 @@ class Context(Struct, frozen=True, kw_only=True):
     decide: Callable[[Any, Any, Known], Sequence[Event]]
     evolve: Callable[[Any, Any], Any]
     claims: Callable[[Any], frozenset[Claim]] = no_claims
-    may_claim: Callable[[Any], Iterable[Claim]] = claims_nothing
+    may_claim: Callable[[Any, Known], Iterable[Claim]] = claims_nothing
     claimed: str = "already-taken"
     reference: Reference | None = None
     row: type[Struct] | None = None
@@ -126,7 +136,7 @@ def crud(
     apply: Callable[[Any, Any], Any],
     records: Mapping[type[Command], type[Event]],
     claims: Callable[[Any], frozenset[Claim]] = no_claims,
-    may_claim: Callable[[Any], Iterable[Claim]] = claims_nothing,
+    may_claim: Callable[[Any, Known], Iterable[Claim]] = claims_nothing,
     claimed: str = "already-taken",
 ) -> Context:
     """A context without a decider: each command is applied to the row, and its event carries the whole row after it.

@@ -13,14 +13,18 @@ QueryHandler = Callable[[Any, Any], Awaitable[Any]]
 """Answers one type of query: `async (query, connection) -> answer`, or None when there is nothing of that name."""
 
 
+Seal = Callable[[Event], Event]
+"""Seals the personal data of an event before anything is made of it: so that no state holds it open."""
+
+
 class CommandHandler(Struct, frozen=True):
     """Decides one type of command by its context's rules."""
 
     context: Context
 
-    def __call__(self, command: Command, state: Any, known: Known) -> tuple[Sequence[Event], Any]:
-        """The new events and the state after them. Raises `Rejected` when a rule says no."""
-        events = self.context.decide(command, state, known)
+    def __call__(self, command: Command, state: Any, known: Known, seal: Seal) -> tuple[Sequence[Event], Any]:
+        """The new events, sealed, and the state after them. Raises `Rejected` when a rule says no."""
+        events = [seal(event) for event in self.context.decide(command, state, known)]
         for event in events:
             state = self.context.evolve(state, event)
         return events, state
@@ -32,8 +36,9 @@ class CommandDispatcher:
     def __init__(self, contexts: Iterable[Context]) -> None:
         self._handlers = {command: CommandHandler(context) for context in contexts for command in context.commands}
 
-    def dispatch(self, command: Command, state: Any, known: Known) -> tuple[Sequence[Event], Any]:
-        return self._handlers[type(command)](command, state, known)
+    def dispatch(self, command: Command, state: Any, known: Known, seal: Seal) -> tuple[Sequence[Event], Any]:
+        """The events of a command and the state after them. Raises `Rejected`, and what `seal` raises."""
+        return self._handlers[type(command)](command, state, known, seal)
 
 
 class QueryDispatcher:

@@ -11,13 +11,21 @@ from typing import Any
 from common.context import Context, Known
 from common.discovery import contexts
 from common.messages import Command, Event, Rejected
+from common.personal import fingerprint
 
 NOW = datetime(2026, 3, 14, 15, 9, tzinfo=UTC)
 
 
 def known(*roles: str, at: datetime = NOW, reference: Mapping[str, Any] | None = None) -> Known:
     """What the rules are told."""
-    return Known(at=at, principal="somebody", roles=frozenset(roles), reference=reference or {})
+    return Known(
+        at=at, principal="somebody", roles=frozenset(roles), reference=reference or {}, fingerprint=fingerprint_of
+    )
+
+
+def fingerprint_of(text: str) -> str:
+    """As the rules see it in tests: under a secret that is none."""
+    return fingerprint(b"not a secret", text)
 
 
 def given(*events: Event) -> "Given":

@@ -6,6 +6,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
+from msgspec.structs import replace
 
 from common.context import Claim, Context, Known
 from common.discovery import contexts
@@ -31,7 +32,7 @@ def wishes(draw: st.DrawFn, context: Context) -> tuple[Command, Known]:
         row = strategies.messages(context.reference.model.row)
         needed = sorted(set(context.reference.needs(command)))
         reference = {name: draw(row) for name in needed if draw(st.booleans())}
-        told = Known(told.at, told.principal, told.roles, reference)
+        told = replace(told, reference=reference)
     return command, told
 
 
@@ -57,7 +58,7 @@ def test_whatever_is_asked_a_rule_says_yes_or_no_and_what_happens_can_be_followe
             assert isinstance(event, context.events)
             state = context.evolve(state, event)
         new = context.claims(state) - held
-        assert new <= set(context.may_claim(command)), "a claim is taken that was not loaded"
+        assert new <= set(context.may_claim(command, told)), "a claim is taken that was not loaded"
         held = context.claims(state)
 
 

@@ -1,7 +1,7 @@
 """Deciding a batch in memory, in arrival order: each command gets its own answer, whatever its neighbours get."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -134,11 +134,11 @@ class Decider:
                 f"expected version {command.expected_version}, but {command.key} is at version {stream.version}",
                 version=stream.version,
             )
-        known = Known(command.at, command.principal, command.roles, table.references)
-        events, after = self._dispatcher.dispatch(command.command, stream.state, known)
+        known = known_of(command, keys.fingerprint, table.references)
+        events, after = self._dispatcher.dispatch(command.command, stream.state, known, keys.seal)
         if not events:
             return Verdict("accepted")
-        encoded = [(type(event).__name__, self._codec.encode(keys.seal(event))) for event in events]
+        encoded = [(type(event).__name__, self._codec.encode(event)) for event in events]
         row = event_encoder.encode(after).decode() if self._context.row else ""
         return Verdict("accepted", encoded, after, row, self._claims(command.key, stream.state, after, table))
 
@@ -147,7 +147,7 @@ class Decider:
         holds = {claim.normalised() for claim in self._context.claims(after)}
         for claim in sorted(holds - held):
             if table.owner(claim) not in (None, stream):
-                raise Rejected(self._context.claimed, f"the {claim.kind} {claim.value!r} is taken", kind=claim.kind)
+                raise Rejected(self._context.claimed, f"this {claim.kind} is taken", kind=claim.kind)
         taken: list[ClaimChange] = [(claim, table.owner(claim), stream) for claim in sorted(holds - held)]
         return taken + [(claim, stream, None) for claim in sorted(held - holds)]
 
@@ -163,6 +163,11 @@ class Decider:
             if verdict.row:
                 batch.rows[command.key] = (version, verdict.row)
         batch.receipts.append(new_receipt(command, verdict, version, len(batch.events)))
+
+
+def known_of(command: Admitted, fingerprint: Callable[[str], str], reference: Mapping[str, Any]) -> Known:
+    """What the rules are told about a command."""
+    return Known(command.at, command.principal, command.roles, reference, fingerprint)
 
 
 def refused(rejected: Rejected) -> Verdict:

@@ -1,15 +1,21 @@
-"""The vault: one key for each person, made on first use; events are sealed with it before they are recorded."""
+"""The vault: one key for each person, made on first use; events are sealed with it before they are recorded.
 
+And one secret for all, also made on first use, under which fingerprints are taken: what claims hold of personal data.
+"""
+
+import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from common.codec import personal_fields
+from common.context import no_fingerprint
 from common.messages import Event, Rejected
-from common.personal import Personal, new_key, seal, seal_bytes, unseal
+from common.personal import Personal, fingerprint, new_key, seal, seal_bytes, unseal
 
 CACHED_S = 60.0
 """Seconds for which a key is remembered, so that a destroyed one is soon forgotten everywhere."""
@@ -19,6 +25,8 @@ MAKE = (
     "INSERT INTO keys.personal_keys (person, key) SELECT unnest($1::text[]), unnest($2::bytea[]) ON CONFLICT DO NOTHING"
 )
 FIND = "SELECT person, key FROM keys.personal_keys WHERE person = ANY($1::text[])"
+MAKE_SECRET = "INSERT INTO keys.secrets (name, secret) VALUES ('fingerprints', $1) ON CONFLICT DO NOTHING"
+FIND_SECRET = "SELECT secret FROM keys.secrets WHERE name = 'fingerprints'"
 
 
 class MissingKey(Exception):
@@ -30,10 +38,15 @@ class MissingKey(Exception):
 
 
 class Keys:
-    """The keys at hand for one batch. None stands for a destroyed key."""
+    """The keys at hand for one batch, None for a destroyed one; and how fingerprints are taken."""
 
-    def __init__(self, keys: Mapping[str, bytes | None], fields: Mapping[type[Event], tuple[str, ...]]) -> None:
-        self._keys, self._fields = keys, fields
+    def __init__(
+        self,
+        keys: Mapping[str, bytes | None],
+        fields: Mapping[type[Event], tuple[str, ...]],
+        fingerprint: Callable[[str], str] = no_fingerprint,
+    ) -> None:
+        self._keys, self._fields, self.fingerprint = keys, fields, fingerprint
 
     def seal(self, event: Event) -> Event:
         """The event with its personal data sealed. Raises `MissingKey`, and `Rejected` for a person who was erased."""
@@ -67,6 +80,14 @@ class Vault:
         self._pool = pool
         self._fields = {event: names for event in events if (names := personal_fields(event))}
         self._cache: OrderedDict[str, tuple[float, bytes | None]] = OrderedDict()
+        self._fingerprint: Callable[[str], str] = no_fingerprint
+
+    async def fingerprint(self) -> Callable[[str], str]:
+        """How fingerprints are taken, once the secret is known; a context that holds nothing personal needs none."""
+        if self._fields and self._fingerprint is no_fingerprint:
+            await self._pool.execute(MAKE_SECRET, secrets.token_bytes(32))
+            self._fingerprint = partial(fingerprint, await self._pool.fetchval(FIND_SECRET))
+        return self._fingerprint
 
     async def find(self, persons: Iterable[str]) -> Keys:
         """The keys of these persons, as far as they have been made."""
@@ -77,7 +98,7 @@ class Vault:
             found = {row["person"]: row["key"] for row in await self._pool.fetch(FIND, missing)}
             self._remember(found)
             keys |= found
-        return Keys(keys, self._fields)
+        return Keys(keys, self._fields, self._fingerprint)
 
     async def make(self, persons: Iterable[str]) -> None:
         """Makes keys for those who have none. Of several who do so at once, the first one's stays."""

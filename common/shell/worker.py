@@ -10,13 +10,13 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from common.context import Context
+from common.context import Context, Known
 from common.faults import described
 from common.messages import Rejected
 from common.shell.admission import Admission, Admitted, Dropped, Stored
 from common.shell.cache import Cache
 from common.shell.clocks import UNTIMED, Clocks
-from common.shell.decision import Decider, person_of
+from common.shell.decision import Decider, known_of, person_of
 from common.shell.lease import LeaseKeeper
 from common.shell.patience import patiently
 from common.shell.telling import Outbox, Telling
@@ -159,11 +159,12 @@ class Worker:
         self, commands: Sequence[Admitted], epochs: Mapping[str, int], condemned: dict[CommandName, str]
     ) -> tuple[Keys, Loaded]:
         """What the batch needs. A condemned command needs nothing; whose needs cannot be told is condemned."""
+        fingerprint = await self._vault.fingerprint()
         wanted = Wanted([name_of(command) for command in commands], [], [], [], [])
         cached: dict[str, StreamState] = {}
         for command in commands:
             if command.command and name_of(command) not in condemned:
-                self._want(command, wanted, condemned)
+                self._want(command, known_of(command, fingerprint, {}), wanted, condemned)
         for command in commands:
             if state := self._cache.get(command.key, epochs[command.lease]):
                 cached[command.key] = state
@@ -175,10 +176,10 @@ class Worker:
         loaded.states.update(cached)
         return keys, loaded
 
-    def _want(self, command: Admitted, wanted: Wanted, condemned: dict[CommandName, str]) -> None:
+    def _want(self, command: Admitted, known: Known, wanted: Wanted, condemned: dict[CommandName, str]) -> None:
         reference = self._context.reference
         try:
-            claims = [claim.normalised() for claim in self._context.may_claim(command.command)]
+            claims = [claim.normalised() for claim in self._context.may_claim(command.command, known)]
             references = list(reference.needs(command.command)) if reference else []
         except Exception as crash:
             log.exception("%s %s crashed and is parked", command.type, command.command_id)

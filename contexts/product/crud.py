@@ -10,7 +10,7 @@ Commands, receipts, history and read models are the same for both; only this fil
 
 from msgspec.structs import replace
 
-from common.context import Claim
+from common.context import Claim, Known
 from common.messages import Rejected
 from contexts.product.commands import AddProduct, ChangePrice, DescribeProduct, DiscontinueProduct
 from contexts.product.events import Product
@@ -60,6 +60,6 @@ def claims(row: Product) -> frozenset[Claim]:
     return frozenset({Claim("sku", row.sku)})
 
 
-def may_claim(command: ProductCommand) -> tuple[Claim, ...]:
+def may_claim(command: ProductCommand, known: Known) -> tuple[Claim, ...]:
     """Only a new product claims anything: no other command changes a SKU."""
     return (Claim("sku", command.sku),) if isinstance(command, AddProduct) else ()

@@ -72,7 +72,7 @@ def claims(book: Book) -> frozenset[Claim]:
     return frozenset({Claim("desk", book.desk)}) if book.desk else frozenset()
 
 
-def may_claim(command: Any) -> list[Claim]:
+def may_claim(command: Any, known: Known) -> list[Claim]:
     match command:
         case LendBook(reader="unstorable"):
             return [Claim("desk", "\0")]
