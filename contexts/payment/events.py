@@ -72,7 +72,10 @@ class CaptureFailed(Event, kw_only=True):
 
 
 class VoidRequested(Event, kw_only=True):
-    """The provider is asked to let go of the money that it set aside."""
+    """The provider is asked to let go of the money that it set aside.
+
+    Without `authorisation` it is not asked yet: whether it sets money aside is not known. It will be asked then.
+    """
 
     amount: int
     currency: str
