@@ -27,6 +27,7 @@ PURE_IMPORTS = (
     "decimal",
     "enum",
     "functools",
+    "immutables",
     "itertools",
     "math",
     "msgspec",

@@ -3,7 +3,7 @@
 WARNING: these names and fields are stored for ever. Add fields with defaults; never rename, retype or reuse one.
 Fields have no limits here: limits are rules for what is asked, and what was recorded once must always be readable.
 
-`at` (UTC) is the time of business: that of the order for what is done for an order.
+`at` (UTC) is the time of business: that of the order for what is done for an order. `lines` name each product once.
 """
 
 from datetime import datetime
