@@ -4,11 +4,10 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-import asyncpg
 import msgspec
 from nats.aio.client import Client
 
@@ -18,10 +17,11 @@ from common.context import Context
 from common.dispatch import QueryDispatcher
 from common.metrics import Sample
 from common.metrics_port import metrics_port
-from common.recorded import VERSION, VERSION_HEADER, Receipt
+from common.recorded import Receipt
 from common.shell.admission import Admission
 from common.shell.answers import Answers, answers_app, asked_directly
 from common.shell.arrival import Arrival
+from common.shell.beating import BEAT_S, beating, say
 from common.shell.clocks import Clocks, bus_clock, store_clock
 from common.shell.context_queries import context_queries, from_record
 from common.shell.counted import of_bus, of_clocks, of_relay, of_worker
@@ -29,20 +29,19 @@ from common.shell.feed import STREAM, Feed, partitions
 from common.shell.handover import Handover
 from common.shell.history import Asker
 from common.shell.lease import LeaseKeeper
-from common.shell.outbox import bus_outbox, quietly
-from common.shell.patience import patiently
+from common.shell.leased import under_lease
+from common.shell.outbox import bus_outbox
+from common.shell.pools import pool_when_there
 from common.shell.projection import Projection
 from common.shell.relay import Relay
 from common.shell.vault import Vault
 from common.shell.worker import Worker
 from common.store.leases import LeaseTable
-from common.store.pool import Role, open_pool
+from common.store.pool import Role
 from common.store.reader import EventReader
 
 log = logging.getLogger(__name__)
 
-BEAT_S = 1.0
-CANCEL_AGAIN_S = 2.0
 RELAY, REFERENCE = "relay", "reference"
 
 
@@ -101,34 +100,6 @@ async def part(
         await nc.close()
         for each in pools:
             each.terminate()
-
-
-@asynccontextmanager
-async def beating(nc: Client, name: str) -> AsyncIterator[Callable[[str], None]]:
-    """Beats for a worker that cannot begin. Yields what wants to be told why."""
-    error = ""
-
-    def troubled(text: str) -> None:
-        nonlocal error
-        error = text
-
-    async def beat() -> None:
-        while True:
-            await asyncio.sleep(BEAT_S)
-            await say(nc, "worker", name, {"partitions": 0, "error": error})
-
-    task = asyncio.ensure_future(beat())
-    try:
-        yield troubled
-    finally:
-        await ended([task])
-
-
-async def say(nc: Client, kind: str, name: str, beat: Mapping[str, Any]) -> None:
-    """Says how a part of a context is, to whom it may concern."""
-    if nc.is_connected:
-        body = msgspec.json.encode({"context": name, "pid": os.getpid(), **beat})
-        await quietly(nc.publish(f"beat.{kind}.{name}", body, headers={VERSION_HEADER: VERSION}))
 
 
 class ContextPart:
@@ -237,37 +208,3 @@ class ContextPart:
             "hops": self._worker.hops.last_minute(),
             "clocks": self._clocks.offsets(),
         }
-
-
-async def pool_when_there(dsn: str, role: Role, troubled: Callable[[str], None]) -> Any:
-    """A pool, as soon as its database lets us in with this role. `troubled` gets each error until then, then ""."""
-
-    async def opened() -> Any:
-        try:
-            return await open_pool(dsn, role)
-        except asyncpg.DataError as error:  # The role is not there: nobody has provisioned this server yet.
-            raise ConnectionError(str(error)) from error
-
-    return await patiently(opened, troubled)
-
-
-async def under_lease(leases: LeaseKeeper, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Runs the work whenever the lease is held, and stops it when it is lost."""
-    while True:
-        await leases.wait_until_held(name)
-        tasks = [asyncio.ensure_future(work()), asyncio.ensure_future(leases.wait_until_lost(name))]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            await ended(tasks)
-
-
-async def ended(tasks: Sequence["asyncio.Future[None]"]) -> None:
-    """Cancels the tasks, again and again until all are done: a library may drop a cancellation."""
-    while pending := [task for task in tasks if not task.done()]:
-        for task in pending:
-            task.cancel()
-        await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -11,16 +11,18 @@ from nats.aio.msg import Msg
 from common.config import Settings
 from common.discovery import contexts
 from common.servers.files import free_port
-from common.shell import context_process
-from common.shell.context_process import pool_when_there, run_contexts, under_lease
+from common.shell import leased
+from common.shell.context_process import run_contexts
 from common.shell.lease import LeaseKeeper
+from common.shell.leased import under_lease
+from common.shell.pools import pool_when_there
 from common.store.pool import Role
 from tests.servers import until
 from tests.shell.conftest import Desk
 
 
 async def test_work_that_drops_a_cancellation_ends_all_the_same(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(context_process, "CANCEL_AGAIN_S", 0.05)
+    monkeypatch.setattr(leased, "CANCEL_AGAIN_S", 0.05)
     keeper, told = LeaseKeeper(desk.table, "other", ["relay"], 60), list[str]()
 
     async def work() -> None:

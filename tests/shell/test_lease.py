@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from common.shell.context_process import under_lease
 from common.shell.lease import LeaseKeeper
+from common.shell.leased import under_lease
 from tests.servers import until
 from tests.shell.conftest import Desk
 
