@@ -104,7 +104,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 f"DAYBOOK_CREDENTIALS: {self.credentials} cannot be read ({_reason(error)}); `daybook up` makes it"
             ) from None
         if name not in known.get(kind, {}):
-            raise ConfigError(f"DAYBOOK_CREDENTIALS: {self.credentials} holds no {kind} entry for {name!r}")
+            raise ConfigError(
+                f"DAYBOOK_CREDENTIALS: {self.credentials} holds no {kind} entry for {name!r}; a data folder from "
+                f"before it is given one by `daybook key {name} --add`"
+            )
         return known[kind][name]
 
 

@@ -19,11 +19,17 @@ from common.config import ConfigError, Settings
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 SYSTEM_USERS = ("gateway", "answers", "projectors", "admin")
 PERSONAL_DATA = "personal-data"
-"""The role that may read personal data. For all others it stays sealed, in answers too."""
+"""The role that may read personal data; `personal-data-<context>` reads that context's alone. For all others it stays
+sealed, in answers too."""
 FIRST_PRINCIPALS = {
     "storefront": ["storefront"],
     "operator": ["operator", "catalogue", "watch", PERSONAL_DATA],
-    "replay": ["storefront", "trusted-channel"],
+    "warehouse": ["warehouse"],
+    # Who carries a parcel reads where it goes, and nothing else of anybody.
+    "courier": ["courier", f"{PERSONAL_DATA}-delivery"],
+    # A whole year from outside: products, customers, goods, sales and their deliveries, each when it was. It neither
+    # pays back nor suspends anybody, and reads no personal data.
+    "replay": ["catalogue", "storefront", "trusted-channel", "warehouse", "courier"],
 }
 # The lowest sensible cost: the passwords are random and long, and the server checks one at every connection.
 BCRYPT_ROUNDS = 5
@@ -66,6 +72,11 @@ class Principals(msgspec.Struct, frozen=True):
     def named(self, name: str) -> Principal | None:
         """The principal of this name: a registered one, or a context with role `reaction`."""
         return self.names.get(name)
+
+
+def may_read_personal_data(roles: frozenset[str], context: str) -> bool:
+    """Whether these roles open what this context has sealed."""
+    return not roles.isdisjoint((PERSONAL_DATA, f"{PERSONAL_DATA}-{context}"))
 
 
 def system_users(contexts: Iterable[str]) -> list[str]:
@@ -115,6 +126,30 @@ def ensure_principals(settings: Settings, contexts: Iterable[str]) -> Credential
         write_private(settings.principals, msgspec.json.format(msgspec.json.encode(entries)))
     load_principals(settings.principals, contexts)
     return credentials
+
+
+def add_principal(settings: Settings, name: str) -> tuple[str, ...]:
+    """Add one of the first principals, or the roles it lacks, to a registry from before them; the roles added.
+
+    Only on demand: a principal or a role that somebody took away must not come back by itself. The running parts learn
+    of it when they start. Raises `ConfigError` when there is no registry, or Daybook comes with no such principal.
+    """
+    if name not in FIRST_PRINCIPALS:
+        raise ConfigError(f"Daybook comes with no principal {name!r}, only with {', '.join(FIRST_PRINCIPALS)}")
+    entries, found = _read(settings.principals), _read_credentials(settings.credentials)
+    old = next((entry for entry in entries if entry.name == name), None)
+    added = tuple(role for role in FIRST_PRINCIPALS[name] if old is None or role not in old.roles)
+    if old is None:
+        nats = found.nats.get(name) or secrets.token_urlsafe(32)
+        api_key = found.api_keys.get(name) or secrets.token_urlsafe(32)
+        credentials = Credentials(found.nats | {name: nats}, found.api_keys | {name: api_key})
+        write_private(settings.credentials, msgspec.json.format(msgspec.json.encode(credentials)))
+        entries.append(Entry(name, [*added], _sha256(api_key), hash_password(nats)))
+    else:
+        entries[entries.index(old)] = msgspec.structs.replace(old, roles=[*old.roles, *added])
+    if added:
+        write_private(settings.principals, msgspec.json.format(msgspec.json.encode(entries)))
+    return added
 
 
 def hash_password(password: str) -> str:

@@ -8,7 +8,15 @@ import msgspec
 import pytest
 
 from common.config import ConfigError, Settings
-from common.principals import Entry, Principal, ensure_principals, load_principals
+from common.principals import (
+    FIRST_PRINCIPALS,
+    Entry,
+    Principal,
+    add_principal,
+    ensure_principals,
+    load_principals,
+    may_read_personal_data,
+)
 
 CONTEXTS = ["order", "product"]
 
@@ -24,7 +32,10 @@ def test_the_first_start_makes_principals_with_keys_and_passwords(place: Setting
     assert registry.authenticate(made.api_keys["operator"]) == Principal(
         "operator", frozenset({"operator", "catalogue", "watch", "personal-data"})
     )
-    assert registry.named("replay") == Principal("replay", frozenset({"storefront", "trusted-channel"}))
+    assert registry.named("warehouse") == Principal("warehouse", frozenset({"warehouse"}))
+    assert registry.named("courier") == Principal("courier", frozenset({"courier", "personal-data-delivery"}))
+    whole_year = {"catalogue", "storefront", "trusted-channel", "warehouse", "courier"}
+    assert registry.named("replay") == Principal("replay", frozenset(whole_year))
     assert {"gateway", "answers", "projectors", "admin", "context-order", "context-product"} <= made.nats.keys()
     entry = next(entry for entry in registry.entries if entry.name == "storefront")
     assert bcrypt.checkpw(made.nats["storefront"].encode(), entry.nats_bcrypt.encode())
@@ -80,3 +91,63 @@ def test_a_registry_that_cannot_be_used_is_named(place: Settings) -> None:
     place.credentials.write_text("{")
     with pytest.raises(ConfigError, match="DAYBOOK_CREDENTIALS"):
         ensure_principals(place, CONTEXTS)
+
+
+def test_personal_data_is_read_by_who_may_read_all_or_this_contexts() -> None:
+    assert may_read_personal_data(frozenset({"personal-data"}), "delivery")
+    assert may_read_personal_data(frozenset({"personal-data-delivery"}), "delivery")
+    assert not may_read_personal_data(frozenset({"personal-data-delivery"}), "customer")
+    assert not may_read_personal_data(frozenset({"courier", "operator"}), "delivery")
+    readers = [name for name, roles in FIRST_PRINCIPALS.items() if may_read_personal_data(frozenset(roles), "customer")]
+    assert readers == ["operator"]
+
+
+def folder_from_before(place: Settings) -> None:
+    """A registry without the warehouse, where replay had fewer roles."""
+    ensure_principals(place, CONTEXTS)
+    entries = msgspec.json.decode(place.principals.read_bytes(), type=list[Entry])
+    kept = [
+        msgspec.structs.replace(entry, roles=["storefront"]) if entry.name == "replay" else entry
+        for entry in entries
+        if entry.name != "warehouse"
+    ]
+    place.principals.write_bytes(msgspec.json.encode(kept))
+    secrets = msgspec.json.decode(place.credentials.read_bytes())
+    for kind in secrets.values():
+        del kind["warehouse"]
+    place.credentials.write_bytes(msgspec.json.encode(secrets))
+
+
+def test_a_data_folder_from_before_a_principal_goes_on_as_it_was_and_says_how_to_add_it(place: Settings) -> None:
+    folder_from_before(place)
+    ensure_principals(place, CONTEXTS)
+    registry = load_principals(place.principals, CONTEXTS)
+    assert registry.named("warehouse") is None
+    assert registry.named("replay") == Principal("replay", frozenset({"storefront"}))
+    with pytest.raises(ConfigError, match="`daybook key warehouse --add`"):
+        place.password("warehouse")
+
+
+def test_a_principal_is_added_on_demand_as_a_new_data_folder_has_it(place: Settings) -> None:
+    folder_from_before(place)
+    assert add_principal(place, "warehouse") == ("warehouse",)
+    registry = load_principals(place.principals, CONTEXTS)
+    assert registry.authenticate(place.api_key("warehouse")) == Principal("warehouse", frozenset({"warehouse"}))
+    entry = next(entry for entry in registry.entries if entry.name == "warehouse")
+    assert bcrypt.checkpw(place.password("warehouse").encode(), entry.nats_bcrypt.encode())
+    assert add_principal(place, "warehouse") == ()
+
+
+def test_a_principal_gets_the_roles_it_lacks_on_demand_and_keeps_its_key(place: Settings) -> None:
+    folder_from_before(place)
+    key = place.api_key("replay")
+    assert add_principal(place, "replay") == ("catalogue", "trusted-channel", "warehouse", "courier")
+    whole = Principal("replay", frozenset(FIRST_PRINCIPALS["replay"]))
+    assert load_principals(place.principals, CONTEXTS).authenticate(key) == whole
+    assert place.api_key("replay") == key
+
+
+def test_only_what_daybook_comes_with_is_added(place: Settings) -> None:
+    ensure_principals(place, CONTEXTS)
+    with pytest.raises(ConfigError, match="comes with no principal 'nobody'"):
+        add_principal(place, "nobody")

@@ -10,7 +10,7 @@ from msgspec import Meta, Raw, Struct, field
 from common.codec import EventCodec
 from common.context import Context
 from common.messages import Event, Id, Instant, Query, Rejected
-from common.principals import PERSONAL_DATA
+from common.principals import may_read_personal_data
 from common.recorded import Recorded
 from common.store.reader import BriefEvent, EventReader
 
@@ -86,7 +86,7 @@ async def sealed(events: Sequence[Event]) -> Sequence[Event]:
 class Record:
     """Reads one context's streams as its own code understands them.
 
-    The opener is asked only for those who have the role `personal-data`.
+    The opener is asked only for those who may read personal data, everywhere or in this context.
     """
 
     def __init__(self, context: Context, opener: Opener = sealed) -> None:
@@ -119,7 +119,10 @@ class Record:
             await asyncio.sleep(0)
         if last is None or (query.version is not None and last.version < query.version):
             return None
-        return AsOfAnswer(query.stream_id, last.version, last.recorded_at, state)
+        snapshot = self._context.snapshot
+        return AsOfAnswer(
+            query.stream_id, last.version, last.recorded_at, snapshot.freeze(state) if snapshot else state
+        )
 
     async def _parts(self, query: AsOf, asker: Asker) -> AsyncIterator[Sequence[BriefEvent]]:
         """The events up to the moment, a few at a time, each page in a short transaction of its own."""
@@ -137,7 +140,8 @@ class Record:
     async def _opened(self, events: Iterable[tuple[str, bytes | str]], asker: Asker) -> Sequence[Event]:
         """The events of known types, with their personal data open where it can be and the asker may read it."""
         decoded = [event for event in (self._codec.decode(*each) for each in events) if event is not None]
-        return await self._opener(decoded) if PERSONAL_DATA in asker.roles else decoded
+        may_read = may_read_personal_data(asker.roles, self._context.name)
+        return await self._opener(decoded) if may_read else decoded
 
 
 def within(event: BriefEvent, query: AsOf) -> bool:

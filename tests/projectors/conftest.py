@@ -7,13 +7,13 @@ from typing import Any
 import pytest_asyncio
 
 from common.config import Settings
+from common.discovery import read_models
 from common.messages import Event
 from common.readmodel import ReadModel
 from common.shell.follower import Follower
 from common.store.fold import Happened
 from common.store.pool import open_pool
 from common.store.read_schema import create_tables
-from projectors import orders, products
 from tests.shell.worlds import nc  # noqa: F401  # A connection that may do everything.
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -46,9 +46,10 @@ class Shelf:
 
 @pytest_asyncio.fixture
 async def shelf(settings: Settings) -> AsyncIterator[Shelf]:
-    await create_tables(settings.read_dsn, [orders.MODEL, products.MODEL], SCHEMA)
+    models = [module.MODEL for module in read_models().values()]
+    await create_tables(settings.read_dsn, models, SCHEMA)
     pool = await open_pool(settings.read_dsn, "writer", 2)
-    for table in ("checkpoints", "orders", "products"):
+    for table in ("checkpoints", *(model.name for model in models)):
         await pool.execute(f"DELETE FROM {SCHEMA}.{table}")
     yield Shelf(pool)
     await pool.close()

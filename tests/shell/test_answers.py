@@ -280,17 +280,25 @@ async def test_how_old_events_are_is_unknown_when_the_clock_has_gone_back(world:
 
 
 @pytest.mark.parametrize(
-    ("roles", "open_to"), [(["operator", "personal-data"], True), (["operator"], False), ([], False)]
+    ("roles", "open_to"),
+    [
+        (["operator", "personal-data"], True),
+        (["personal-data-HERE"], True),
+        (["personal-data-elsewhere"], False),
+        (["operator"], False),
+        ([], False),
+    ],
 )
 async def test_personal_data_is_open_only_to_those_who_may_read_it(
     desk: WorkersDesk, roles: list[str], open_to: bool
 ) -> None:
     await desk.settle(desk.message("b1", "LendBook", "c1", reader="ann", phone="555-0100"))
     remembering = msgspec.structs.replace(desk.context, evolve=lambda state, event: event)
+    held = frozenset(role.replace("HERE", desk.context.name) for role in roles)
 
     @asynccontextmanager
     async def asker(principal: str) -> AsyncIterator[Asker]:
-        yield Asker(desk.reader, principal, frozenset(roles))
+        yield Asker(desk.reader, principal, held)
 
     handlers = context_queries(remembering, desk.vault.opened)
     answers = Answers(handlers, asked_directly(QueryDispatcher(handlers), asker))
