@@ -56,6 +56,8 @@ def values(info: mi.Type) -> st.SearchStrategy[Any]:
             return st.booleans()
         case mi.IntType(ge=ge, le=le):
             return st.integers(ge, le)
+        case mi.LiteralType(values=stated):
+            return st.sampled_from(stated)
         case mi.StrType(pattern=str(pattern)):
             return st.from_regex(pattern)
         case mi.StrType(min_length=least, max_length=most):

@@ -11,11 +11,15 @@ from functools import partial
 from typing import Any
 
 import msgspec
+from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from common.codec import personal_fields
 from common.context import no_fingerprint
 from common.messages import Event, Rejected
 from common.personal import Personal, fingerprint, new_key, seal, seal_bytes, unseal
+from common.recorded import VERSION, VERSION_HEADER
+from common.subjects import ERASED
 
 CACHED_S = 60.0
 """Seconds for which a key is remembered, so that a destroyed one is soon forgotten everywhere."""
@@ -81,6 +85,7 @@ class Vault:
         self._fields = {event: names for event in events if (names := personal_fields(event))}
         self._cache: OrderedDict[str, tuple[float, bytes | None]] = OrderedDict()
         self._fingerprint: Callable[[str], str] = no_fingerprint
+        self._erasures = 0
 
     async def fingerprint(self) -> Callable[[str], str]:
         """How fingerprints are taken, once the secret is known; a context that holds nothing personal needs none."""
@@ -89,14 +94,25 @@ class Vault:
             self._fingerprint = partial(fingerprint, await self._pool.fetchval(FIND_SECRET))
         return self._fingerprint
 
+    async def listen(self, nc: Client) -> None:
+        """Hears from now on when somebody is erased, and forgets all keys at once."""
+        await nc.subscribe(ERASED, cb=self._hear)
+
+    async def _hear(self, message: Msg) -> None:
+        if (message.headers or {}).get(VERSION_HEADER) == VERSION:  # Without it, a forged reply subject led it here.
+            self._cache.clear()
+            self._erasures += 1
+
     async def find(self, persons: Iterable[str]) -> Keys:
         """The keys of these persons, as far as they have been made."""
         wanted, limit = set(persons), time.monotonic() - CACHED_S
         cached = {person: self._cache[person] for person in wanted if person in self._cache}
         keys = {person: key for person, (since, key) in cached.items() if since >= limit}
         if missing := sorted(wanted - keys.keys()):
+            erasures = self._erasures
             found = {row["person"]: row["key"] for row in await self._pool.fetch(FIND, missing)}
-            self._remember(found)
+            if erasures == self._erasures:  # What was read before an erasure must not be remembered after it.
+                self._remember(found)
             keys |= found
         return Keys(keys, self._fields, self._fingerprint)
 
@@ -114,7 +130,7 @@ class Vault:
             self._cache.popitem(last=False)
 
     async def opened(self, events: Sequence[Event]) -> list[Event]:
-        """The events with their personal data open, as far as the keys have not been destroyed."""
+        """The events with their personal data open, or said to be erased."""
         held = [(event, self._fields.get(type(event), ())) for event in events]
         persons = {p.person for event, names in held for name in names if (p := getattr(event, name))}
         keys = (await self.find(persons))._keys if persons else {}
@@ -127,5 +143,9 @@ class Vault:
 
 
 def opened(personal: Personal | None, keys: Mapping[str, bytes | None]) -> Personal | None:
-    key = keys.get(personal.person) if personal else None
-    return unseal(personal, key) if personal and key else personal
+    """Open; of a person whose key was destroyed it says so. What has no key at all stays as it rests."""
+    if personal is None or personal.person not in keys:
+        return personal
+    if (key := keys[personal.person]) is None:
+        return Personal(personal.person, {"person": personal.person, "erased": True}, personal.sealed)
+    return unseal(personal, key)
