@@ -28,6 +28,7 @@ from gateway.beats import OWN_NAME, Beats, Who
 from gateway.commands_door import CommandDoor, command_routes
 from gateway.doors import route
 from gateway.freshness import Freshness
+from gateway.glossary.page import GlossaryDoor
 from gateway.http import Answer, Asked, Door, Patience
 from gateway.intake import Intake
 from gateway.lag import Lag
@@ -123,6 +124,7 @@ class Gateway:
         yield "GET", "/openapi.json", fixed(msgspec.json.encode(self._described().document("Daybook", __version__)))
         yield "GET", "/docs", page.page
         yield "GET", "/docs/metrics", metrics_page
+        yield "GET", "/docs/glossary", GlossaryDoor()
         yield "GET", "/", page.way_to_the_page
 
     def _counted(self) -> Iterator[Sample]:

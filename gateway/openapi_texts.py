@@ -109,6 +109,8 @@ Commands are stored durably, then decided: 202 means stored. The receipt says wh
 Queries read tables that follow shortly after; `/consistency-lag` says how far behind they are.
 Unknown fields are refused. Of a repeated name in a body the last value counts.
 
+`/docs/glossary` explains every word: commands, events, read models, and what the contexts say to each other.
+
 Every request needs an API key: `Authorize` takes one. `daybook key storefront` and `daybook key operator` print the
 first two.
 """

@@ -23,16 +23,24 @@ class Product(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ProductAdded(Event):
+    """It is in the catalogue and can be bought."""
+
     product: Product
 
 
 class PriceChanged(Event):
+    """It has another price, in the same currency."""
+
     product: Product
 
 
 class ProductDescribed(Event):
+    """It is described in other words."""
+
     product: Product
 
 
 class ProductDiscontinued(Event):
+    """It is sold no more."""
+
     product: Product
