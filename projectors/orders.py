@@ -12,7 +12,9 @@ from common.messages import Event, Id, Instant, Query, Rejected, Text
 from common.readmodel import Key, ReadModel
 from common.store.read_tables import Kept, Table
 from contexts.order.events import (
+    CancellationCameTooLate,
     CancellationRequested,
+    DeliveryRecalled,
     OrderAdmitted,
     OrderCancelled,
     OrderConfirmed,
@@ -25,6 +27,9 @@ from contexts.order.events import (
     OrderReserved,
     OrderReturned,
     PaymentFailed,
+    PaymentNoLongerNeeded,
+    RefundOwed,
+    ReservationNoLongerNeeded,
 )
 
 OrderState = Literal[
@@ -79,6 +84,9 @@ STATES: dict[type[Event], OrderState] = {
     CancellationRequested: "cancelling",
 }
 """Where an order is by events that change nothing else of its row."""
+
+NOTED = (CancellationCameTooLate, ReservationNoLongerNeeded, PaymentNoLongerNeeded, DeliveryRecalled, RefundOwed)
+"""They change nothing here but the version of the stream, which is what `If-Match` compares."""
 
 
 def apply(row: OrderRow | None, stream: str, event: Event) -> OrderRow | None:
@@ -138,6 +146,7 @@ MODEL = ReadModel(
             OrderPaid,
             OrderRefunded,
             PaymentFailed,
+            *NOTED,
         )
     },
     keys=keys,

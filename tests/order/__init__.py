@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from common.personal import Personal
 from contexts.order.commands import Address, PlaceOrder, RequestedLine
-from contexts.order.events import OrderLine, OrderPlaced
+from contexts.order.events import GoodsLine, OrderAdmitted, OrderConfirmed, OrderLine, OrderPlaced, OrderReserved
 from contexts.order.price_list import ListedPrice
 from tests.scenario import NOW, known
 
@@ -51,3 +51,12 @@ def placed(*lines: OrderLine, at: datetime = NOW) -> OrderPlaced:
 
 TWO_BANANAS = RequestedLine("bananas", 2)
 TWO_BANANAS_SOLD = OrderLine(sku="bananas", department="PRODUCE", quantity=2, amount=258, unit_price=129)
+
+BANANAS_ON_THE_SHELF = (GoodsLine("bananas", 2),)
+PLACED = placed(TWO_BANANAS_SOLD)
+ADMITTED = OrderAdmitted(site="springfield", lines=BANANAS_ON_THE_SHELF, at=NOW)
+RESERVED = OrderReserved(total=258, currency="USD", payment_method="pm_ok", at=NOW)
+CONFIRMED = OrderConfirmed(site="springfield", deliver_to=PLACED.deliver_to, lines=BANANAS_ON_THE_SHELF, at=NOW)
+WAITING_FOR_THE_GOODS = (PLACED, ADMITTED)
+WAITING_FOR_THE_MONEY = (PLACED, ADMITTED, RESERVED)
+READY_TO_GO = (PLACED, ADMITTED, RESERVED, CONFIRMED)

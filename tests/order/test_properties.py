@@ -6,8 +6,10 @@ from hypothesis import event, given
 from common.context import Known
 from common.messages import Rejected
 from contexts.order.commands import CancelOrder, RequestedLine
-from contexts.order.decider import TRUSTED, Order, decide, evolve
+from contexts.order.decider import decide
+from contexts.order.placing import TRUSTED
 from contexts.order.price_list import MAX_AMOUNT, ListedPrice
+from contexts.order.state import Order, evolve
 from tests.order import STOREFRONT, TILL, TWO_BANANAS, order
 from tests.scenario import NOW
 from tests.strategies import messages

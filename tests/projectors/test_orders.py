@@ -5,9 +5,28 @@ from typing import Any
 
 import pytest
 
-from common.messages import Rejected
+from common.messages import Event, Rejected
 from common.personal import Personal
-from contexts.order.events import OrderCancelled, OrderLine, OrderPlaced
+from contexts.order.events import (
+    CancellationCameTooLate,
+    CancellationRequested,
+    GoodsLine,
+    OrderAdmitted,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderDelivered,
+    OrderDispatched,
+    OrderLine,
+    OrderPaid,
+    OrderPlaced,
+    OrderRefunded,
+    OrderReserved,
+    OrderReturned,
+    PaymentFailed,
+    RefundableLine,
+    RefundedLine,
+    RefundOwed,
+)
 from projectors.orders import MODEL, QUERIES, GetOrder, ListOrders, OrderPage, OrderView
 from tests.projectors.conftest import NOON, Shelf
 
@@ -48,6 +67,45 @@ async def test_a_cancelled_order_says_when_and_why(shelf: Shelf) -> None:
     order: OrderView = await shelf.ask(GetOrder("o1"), QUERIES)
     assert (order.state, order.cancelled_at, order.cancel_reason) == ("cancelled", NOON, "mind changed")
     assert (order.version, order.position, order.total) == (2, 2, 258)
+
+
+DELIVER_TO = Personal("c1", sealed="c2VhbGVk")
+GOODS = (GoodsLine("1", 2),)
+JOURNEY: tuple[tuple[Event, str], ...] = (
+    (OrderAdmitted(site="s1", lines=GOODS, at=NOON), "admitted"),
+    (OrderReserved(total=258, currency="USD", payment_method="pm_ok", at=NOON), "reserved"),
+    (OrderConfirmed(site="s1", deliver_to=DELIVER_TO, lines=GOODS, at=NOON), "confirmed"),
+    (CancellationRequested(cause="asked", reason="mind changed", at=NOON), "cancelling"),
+    (CancellationCameTooLate(at=NOON), "cancelling"),
+    (OrderDispatched(site="s1", at=NOON), "dispatched"),
+    (OrderDelivered(customer_id="c1", total=258, currency="USD", at=NOON), "delivered"),
+)
+
+
+async def test_an_order_shows_how_far_it_has_come_and_the_version_of_its_stream(shelf: Shelf) -> None:
+    await shelf.happen(MODEL, ("o1", placed()))
+    for version, (event, state) in enumerate(JOURNEY, 2):
+        await shelf.happen(MODEL, ("o1", event))
+        order: OrderView = await shelf.ask(GetOrder("o1"), QUERIES)
+        assert (order.state, order.version) == (state, version)
+    assert (order.dispatched_at, order.delivered_at, order.returned_at) == (NOON, NOON, None)
+
+
+async def test_an_order_shows_what_was_paid_paid_back_and_failed(shelf: Shelf) -> None:
+    back = RefundedLine("1", "PRODUCE", 1, 129)
+    await shelf.happen(
+        MODEL,
+        ("o1", placed()),
+        ("o1", OrderPaid(amount=258, currency="USD", at=NOON)),
+        ("o1", OrderReturned(site="s1", lines=GOODS, reason="address unknown", at=NOON)),
+        ("o1", RefundOwed(lines=(RefundableLine("1", 2, 258),), reason="returned", at=NOON)),
+        ("o1", OrderRefunded(refund=1, site="s1", currency="USD", amount=129, lines=(back,), at=NOON)),
+        ("o1", PaymentFailed(step="refund", refund=2, reason="card expired", at=NOON)),
+    )
+    order: OrderView = await shelf.ask(GetOrder("o1"), QUERIES)
+    assert (order.state, order.paid, order.refunded) == ("returned", 258, 129)
+    assert order.payment_problem == "refund: card expired"
+    assert order.version == 6
 
 
 async def test_orders_are_found_by_customer_site_state_and_time(shelf: Shelf) -> None:
