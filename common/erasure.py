@@ -83,18 +83,17 @@ async def swept(nc: Client, context: str, within_s: float) -> bool:
 
     False when some are still undecided after so many seconds. Raises nats-py's errors and `ApiError`. `context` is any.
 
-    The server drops a file when all in it is purged, but never the last one, to which it writes. So that one is filled
-    up with messages that mean nothing; they lack our header, and their worker drops them.
+    The server drops a file when all in it is purged, but not always the last one, to which it writes. So that one is
+    filled up with messages that mean nothing; they lack our header, and their worker drops them.
     """
-    deadline, last = monotonic() + within_s, (await _state(nc))["last_seq"]
+    deadline = monotonic() + within_s
+    filling = (nc.jetstream().publish(f"command.admin.{context}.sweep", FILLER) for _ in range(FILLERS))
+    last = max(ack.seq for ack in await asyncio.gather(*filling))
     while (state := await _state(nc))["messages"] and state["first_seq"] <= last:
         if monotonic() > deadline:
             return False
         await asyncio.sleep(ASK_AGAIN_S)
-    filling = (nc.jetstream().publish(f"command.admin.{context}.sweep", FILLER) for _ in range(FILLERS))
-    await asyncio.gather(*filling)
-    # Beyond the last sequence it would empty the stream, along with a command that comes in at that very moment.
-    state = await _state(nc)
+    # At the last sequence and no further: beyond it, this would take along a command that comes in at that very moment.
     await ask_jetstream(nc, f"STREAM.PURGE.{COMMANDS}", {"seq": min(state["first_seq"], state["last_seq"])})
     return True
 
