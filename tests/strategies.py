@@ -58,8 +58,8 @@ def values(info: mi.Type) -> st.SearchStrategy[Any]:
             return st.integers(ge, le)
         case mi.LiteralType(values=stated):
             return st.sampled_from(stated)
-        case mi.StrType(pattern=str(pattern)):
-            return st.from_regex(pattern)
+        case mi.StrType(pattern=str(pattern), max_length=most):
+            return st.from_regex(pattern, alphabet=characters).filter(lambda text: len(text) <= (most or len(text)))
         case mi.StrType(min_length=least, max_length=most):
             return st.text(characters, min_size=least or 0, max_size=min(most or 20, 20))
         case mi.DateTimeType():

@@ -78,7 +78,7 @@ def test_open_personal_data_is_not_sent() -> None:
         {"person": "ada", "sealed": HOME.sealed + "\n"},
         {"person": "ada", "sealed": "AAAAA"},
         {"person": "ada", "sealed": "AAAA"},
-        {"person": "ada", "sealed": "\ud83d\ude00"},
+        {"person": "ada", "sealed": "\U0001f600"},
     ],
 )
 def test_all_but_a_seal_is_malformed_and_the_field_is_named(deliver_to: Any) -> None:

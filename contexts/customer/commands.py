@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 from common.messages import Command, Id, Instant, Text
 
 Email = Annotated[str, Meta(pattern=r"^[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+$(?!\n)", max_length=200)]
-Phone = Annotated[str, Meta(pattern=r"^\+?[0-9 ()./-]{5,30}$(?!\n)")]
+Phone = Annotated[str, Meta(pattern=r"^\+?[0-9 ()./-]{5,30}$(?!\n)", max_length=31)]
 
 
 class Address(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
