@@ -20,7 +20,7 @@ from nats.aio.msg import Msg
 from common.bus.batches import Batches
 from common.bus.denials import Denials, NotPermitted
 from common.codec import CommandCodec, command_key, event_encoder
-from common.messages import Command, Query
+from common.messages import Command, Query, context_of
 from common.questions import Answered, NoAnswer, QueryRefused, Questions
 from common.recorded import (
     COMMAND_ID_HEADER,
@@ -223,11 +223,6 @@ async def connect(url: str, principal: str, password: str, *, within: float = 5.
         yield Client(nc, principal, errors)
     finally:
         await nc.close()
-
-
-def context_of(kind: type[Command]) -> str:
-    """The context of a command: the package whose module `commands` defines it."""
-    return kind.__module__.rpartition(".")[0].rpartition(".")[2]
 
 
 def body_of(command: Command) -> bytes:

@@ -5,7 +5,9 @@ server is absent, the embedded servers that `daybook up` runs on the same data f
 """
 
 import os
+import re
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +17,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 PER_CONTEXT = "DAYBOOK_WRITE_DSN_"
 NATS_SCHEMES = ("nats", "tls", "ws", "wss")
 POSTGRES_SCHEMES = ("postgresql", "postgres")
+DEADLINE = re.compile(r"[a-z][a-z0-9-]*", re.ASCII)
+SECONDS = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 
 
 class ConfigError(Exception):
@@ -51,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     backlog_age_s: int = 600
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
+    durations: dict[str, timedelta] = {}
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None, *, running: bool = True) -> "Settings":
@@ -77,6 +82,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             backlog_age_s=_integer(env, "DAYBOOK_BACKLOG_AGE_S", 600, 1, 86_400),
             metrics_host=_text(env, "DAYBOOK_METRICS_HOST", "127.0.0.1"),
             metrics_port=_integer(env, "DAYBOOK_METRICS_PORT", 0, 0, 65535),
+            durations=_durations(env, "DAYBOOK_DEADLINES"),
         )
 
     def write_dsn(self, context: str) -> str:
@@ -137,6 +143,18 @@ def _integer(env: Mapping[str, str], name: str, default: int, least: int, most: 
     if not (value.isascii() and value.isdigit() and least <= int(value) <= most):
         raise ConfigError(f"{name} must be an integer from {least} to {most}, not {value!r}")
     return int(value)
+
+
+def _durations(env: Mapping[str, str], name: str) -> dict[str, timedelta]:
+    """Seconds by name: `payment=900,delivery=1209600`."""
+    found: dict[str, timedelta] = {}
+    for item in filter(None, (part.strip() for part in env.get(name, "").split(","))):
+        deadline, _, seconds = item.partition("=")
+        if not DEADLINE.fullmatch(deadline) or not SECONDS.fullmatch(seconds) or deadline in found:
+            rule = "must be like payment=900,delivery=1209600: each name once, with 1 to 999999999 seconds"
+            raise ConfigError(f"{name} {rule}, not {item!r}")
+        found[deadline] = timedelta(seconds=int(seconds))
+    return found
 
 
 def _url(env: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from common.messages import Command, Event
+from common.messages import Command, Event, context_of
 from common.readmodel import ReadModel
 
 
@@ -70,11 +70,14 @@ class Snapshot(Struct, frozen=True):
 
     `form` is what is stored, made by `freeze(state)` and undone by `thaw(form)`. `shape` must be raised whenever the
     fold or the form changes: what was stored in another shape is not looked at. One is made every `every` events.
+    `weigh(state)` is about how many bytes of memory the state takes, by which states are kept at hand; it is asked
+    after every change and must cost nothing.
     """
 
     form: Any
     freeze: Callable[[Any], Any]
     thaw: Callable[[Any], Any]
+    weigh: Callable[[Any], int]
     shape: int = 1
     every: int = 500
 
@@ -107,7 +110,7 @@ class Context(Struct, frozen=True, kw_only=True):
     `reactions` are what is asked, of this context or of another, because of events, of this context or of another;
     `effect` calls the world outside. `deadlines(event)` sets and ends deadlines of the event's stream; when one has
     passed, `expire(stream, name)` is asked of it. `held_by(command)` names what a command crashes for: later commands
-    that are held by the same wait with it; by default its key.
+    of its key that are held by the same wait with it, the others go on; by default all wait.
     """
 
     name: str
@@ -127,6 +130,26 @@ class Context(Struct, frozen=True, kw_only=True):
     expire: Callable[[str, str], Command] | None = None
     snapshot: Snapshot | None = None
     held_by: Callable[[Any], str] | None = None
+
+
+def home_of(context: Context, kind: type[Command] | type[Event]) -> str:
+    """Which context a message belongs to: this one, or the one whose module defines it."""
+    return context.name if kind in context.commands or kind in context.events else context_of(kind)
+
+
+def reacts_to(context: Context) -> dict[str, tuple[type[Event], ...]]:
+    """The events that call for reactions of this context, by the context that they are of."""
+    found: dict[str, tuple[type[Event], ...]] = {}
+    for event in context.reactions:
+        home = home_of(context, event)
+        found[home] = (*found.get(home, ()), event)
+    return found
+
+
+def followed_by(context: Context) -> frozenset[str]:
+    """The contexts whose events this one reads, itself among them."""
+    reference = context.reference.model.follows if context.reference else ()
+    return frozenset({context.name, *reacts_to(context), *reference})
 
 
 def crud(

@@ -114,6 +114,11 @@ class Rejected(Exception):
         self.code, self.message, self.detail = code, message, detail
 
 
+def context_of(kind: type[Command] | type[Event]) -> str:
+    """The context of a message: the package whose module `commands` or `events` defines it."""
+    return kind.__module__.rpartition(".")[0].rpartition(".")[2]
+
+
 def fields_of(message: type[Struct]) -> dict[str, Any]:
     """The fields of a message with their types."""
     return {field.name: field.type for field in msgspec.structs.fields(message)}

@@ -14,6 +14,7 @@ from common.bus import permissions
 from common.bus.connect import BusErrors, connect
 from common.bus.provision import ProvisionError, provision_streams
 from common.config import ConfigError, Settings
+from common.context import followed_by
 from common.lag import ConsistencyLag
 from common.principals import Credentials, hash_password, load_principals, system_users
 from common.servers.files import CannotStart
@@ -34,7 +35,8 @@ def nats_users(settings: Settings, credentials: Credentials) -> list[NatsUser]:
     queries.append(ConsistencyLag.__name__)
     hashes = {user: hash_password(credentials.nats[user]) for user in system_users(commands)}
     principals = load_principals(settings.principals, commands).entries
-    return permissions.nats_users(principals, commands, queries, hashes)
+    followed = {name: followed_by(context) for name, context in discovery.contexts().items()}
+    return permissions.nats_users(principals, commands, queries, hashes, followed)
 
 
 async def provision(settings: Settings) -> None:

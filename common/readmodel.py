@@ -1,7 +1,7 @@
 """What a read model declares: its rows, which events it follows and how they change it."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -10,12 +10,23 @@ from common.messages import Event
 Key = tuple[Any, ...]
 
 
+class Follows(Protocol):
+    """Who follows events, and of which types, by context: a read model, or a context's reactions."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def follows(self) -> Mapping[str, tuple[type[Event], ...]]: ...
+
+
 class ReadModel(Struct, frozen=True, kw_only=True):
     """A fold into a table.
 
     `keys(stream, event)` names the rows that an event touches; `apply(row, stream, event)` gives the row after it, or
-    None for no row. Both are pure. The table has one column for each field of `row`, the key columns first named in
-    `key`, and for each context followed the position that the row reflects. `indexes` are SQL column lists.
+    None for no row. Both are pure. For a row that is not there `apply` is given None, or `blank(key)` if the model has
+    that: where one event changes several rows, it says which is meant. The table has one column for each field of
+    `row`, the key columns first named in `key`, and for each context followed the position that the row reflects.
+    `indexes` are SQL column lists.
     """
 
     name: str
@@ -25,3 +36,4 @@ class ReadModel(Struct, frozen=True, kw_only=True):
     keys: Callable[[str, Any], Iterable[Key]]
     apply: Callable[[Any, str, Any], Any]
     indexes: tuple[str, ...] = ()
+    blank: Callable[[Key], Any] | None = None

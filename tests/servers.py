@@ -6,7 +6,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -131,15 +131,18 @@ class System:
 
 
 @asynccontextmanager
-async def running_system(data: Path, *, apart: bool = False, **variables: str) -> AsyncIterator[System]:
+async def running_system(
+    data: Path, *, apart: bool = False, options: Sequence[str] = (), **variables: str
+) -> AsyncIterator[System]:
     """`daybook up` as a process of its own on this folder, ready to serve; `variables` are added to its environment.
 
-    A Ctrl-C at the terminal does not reach a system that runs `apart`.
+    A Ctrl-C at the terminal does not reach a system that runs `apart`. `options` are those of `daybook up`, such as
+    `--without-reactions`.
     """
     env, output = environment(data) | variables, data.with_name("up.log")
     with output.open("ab") as log:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "gateway.cli", "up"),
+            *(sys.executable, "-m", "gateway.cli", "up", *options),
             env=env,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,

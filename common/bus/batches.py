@@ -13,19 +13,17 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.js.api import Header
 
 from common.bus.frames import frame, publish_frames
 from common.bus.outgoing import (
     FULL,
-    MAX_MESSAGE,
     Ack,
+    Message,
     OutcomeUnknown,
     Outgoing,
     PubAck,
-    TooLarge,
     fail,
-    header_lines,
+    outgoing,
     read,
     settle,
 )
@@ -66,22 +64,36 @@ class Batches:
         Raises `TooLarge`, `StreamFull`, `Refused`, and `OutcomeUnknown` after the deadline. A caller that is cancelled
         may or may not have published. White space in the subject, or a line end in a header, is a ValueError.
         """
-        if subject.split() != [subject]:
-            raise ValueError(f"white space in the subject {subject!r}")
-        lines = header_lines({**headers, Header.MSG_ID.value: msg_id} if msg_id else headers)
-        size = len(body) + len(lines) + 14
-        if size > MAX_MESSAGE:
-            raise TooLarge(f"the message has {size} bytes with its headers; at most {MAX_MESSAGE} are taken")
+        message = outgoing(Message(subject, headers, body), msg_id)
+        message.suspect = bool(msg_id) and self._recent.seen(msg_id)
+        self._put(message)
+        return await message.answer
+
+    async def publish_all(self, messages: Sequence[Message]) -> None:
+        """Store these messages, in this order. Raises as `publish` does for the first of those that failed, if any.
+
+        Others may be stored then, also behind it: unless they all went as one atomic batch.
+        """
+        sent = [outgoing(message) for message in messages]
+        answers = [message.answer for message in sent]
+        for message in sent:
+            self._put(message)
+        try:
+            await asyncio.gather(*answers, return_exceptions=True)
+        finally:
+            for answer in answers:
+                answer.cancel()  # When nobody waits any more, what was not sent yet need not be.
+        for answer in answers:
+            answer.result()
+
+    def _put(self, message: Outgoing) -> None:
         loop = asyncio.get_running_loop()
-        suspect = bool(msg_id) and self._recent.seen(msg_id)
-        message = Outgoing(subject, lines, body, size, suspect, loop.create_future())
         self._waiting.append(message)
         if self._runner is None or self._runner.done():
             self._runner = loop.create_task(self._run())
         self._deadlines.append((loop.time() + self._deadline_s, message.answer))
         if len(self._deadlines) == 1:
             loop.call_later(self._deadline_s, self._end_overdue)
-        return await message.answer
 
     def _end_overdue(self) -> None:
         """Ends the waiting of callers past their deadline. One timer for all: one for each costs 6 % of a POST."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from msgspec import Struct
 from nats.aio.msg import Msg
+from nats.js.api import Header
 
 MAX_MESSAGE = 80 * 1024
 """Bytes of a message with its headers, at most: a body of 64 KiB and our headers. The command stream refuses more."""
@@ -30,6 +31,14 @@ class Refused(Exception):
     def __init__(self, code: int, description: str) -> None:
         super().__init__(f"{description} ({code})")
         self.code = code
+
+
+class Message(Struct, frozen=True, gc=False):
+    """What is to be stored, and where."""
+
+    subject: str
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class Ack(Struct, frozen=True):
@@ -71,6 +80,18 @@ def header_lines(headers: Mapping[str, str]) -> bytes:
     if lines.count("\n") != len(headers) or lines.count("\r") != len(headers):
         raise ValueError("a header holds a line end")
     return lines.encode()
+
+
+def outgoing(message: Message, msg_id: str = "") -> Outgoing:
+    """A message as it is sent. Raises `TooLarge`, and ValueError for white space or a line end where none may be."""
+    subject, body = message.subject, message.body
+    if subject.split() != [subject]:
+        raise ValueError(f"white space in the subject {subject!r}")
+    lines = header_lines({**message.headers, Header.MSG_ID.value: msg_id} if msg_id else message.headers)
+    size = len(body) + len(lines) + 14
+    if size > MAX_MESSAGE:
+        raise TooLarge(f"the message has {size} bytes with its headers; at most {MAX_MESSAGE} are taken")
+    return Outgoing(subject, lines, body, size, False, asyncio.get_running_loop().create_future())
 
 
 def read(reply: Msg) -> PubAck:

@@ -4,16 +4,20 @@ The server checks the subject of a message, not its reply subject: so what is al
 its own acknowledgement under a forged subject, where our mandatory version header is missing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from common.bus.provision import COMMANDS, events_stream
 from common.messages import Command
 from common.principals import Entry
 from common.servers.nats import NatsUser
+from common.subjects import ERASED
 
 EVERYTHING = [">"]
 NEWS = ["moved.*", "event.>"]
 """What those hear who wait for a read model, or for a stream's next event."""
+
+Followed = Mapping[str, Collection[str]]
+NOBODY: Followed = {}
 
 
 def nats_users(
@@ -21,11 +25,12 @@ def nats_users(
     commands: Mapping[str, Sequence[type[Command]]],
     queries: Iterable[str],
     hashes: Mapping[str, str],
+    followed: Followed = NOBODY,
 ) -> list[NatsUser]:
     """Every user with its rights. `commands` are by context, `queries` are names of types, `hashes` those of our own
-    users' passwords by user."""
+    users' passwords by user; `followed` are the contexts whose events each context reads, beside its own."""
     contexts, queries = sorted(commands), sorted(queries)
-    rights = own_rights(contexts)
+    rights = own_rights(contexts, followed)
     users = [NatsUser(name, hashes[name], publish, subscribe) for name, (publish, subscribe) in rights.items()]
     for entry in principals:
         roles = frozenset(entry.roles)
@@ -40,7 +45,7 @@ def nats_users(
     return users
 
 
-def own_rights(contexts: Sequence[str]) -> dict[str, tuple[list[str], list[str]]]:
+def own_rights(contexts: Sequence[str], followed: Followed = NOBODY) -> dict[str, tuple[list[str], list[str]]]:
     """Our own processes: what each may publish and what it may subscribe."""
     streams = [events_stream(context) for context in contexts]
     rights = {
@@ -56,6 +61,7 @@ def own_rights(contexts: Sequence[str]) -> dict[str, tuple[list[str], list[str]]
     }
     for context in contexts:
         user = f"context-{context}"
+        read = sorted({context, *followed.get(context, ())})
         publish = [
             f"event.{context}.>",
             f"command.{context}.>",  # As the principal of its reactions.
@@ -64,9 +70,9 @@ def own_rights(contexts: Sequence[str]) -> dict[str, tuple[list[str], list[str]]
             "beat.>",
             "moved.*",
             f"$JS.API.STREAM.PURGE.{COMMANDS}",
-            *reading([COMMANDS, *streams]),
+            *reading([COMMANDS, *(events_stream(each) for each in read)]),
         ]
-        rights[user] = (publish, [inbox(user), f"hint.{context}", f"receipt.*.{context}.*"])
+        rights[user] = (publish, [inbox(user), f"hint.{context}", ERASED, f"receipt.*.{context}.*"])
     return rights
 
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -24,7 +24,9 @@ from common.shell.arrival import Arrival
 from common.shell.beating import BEAT_S, beating, say
 from common.shell.clocks import Clocks, bus_clock, store_clock
 from common.shell.context_queries import context_queries, from_record
-from common.shell.counted import of_bus, of_clocks, of_relay, of_worker
+from common.shell.counted import of_bus, of_clocks, of_effects, of_reactions, of_relay, of_worker
+from common.shell.deadlines import with_durations
+from common.shell.effects import Effects
 from common.shell.feed import STREAM, Feed, partitions
 from common.shell.handover import Handover
 from common.shell.history import Asker
@@ -33,6 +35,7 @@ from common.shell.leased import under_lease
 from common.shell.outbox import bus_outbox
 from common.shell.pools import pool_when_there
 from common.shell.projection import Projection
+from common.shell.reactions import Reactions
 from common.shell.relay import Relay
 from common.shell.vault import Vault
 from common.shell.worker import Worker
@@ -42,11 +45,20 @@ from common.store.reader import EventReader
 
 log = logging.getLogger(__name__)
 
-RELAY, REFERENCE = "relay", "reference"
+RELAY, REFERENCE, REACTIONS, EFFECTS = "relay", "reference", "reactions", "effects"
 
 
-async def run_contexts(settings: Settings, contexts: Sequence[Context], roles: Mapping[str, frozenset[str]]) -> None:
-    """Runs these contexts in this process until cancelled, each by itself. Servers that are away are waited for."""
+async def run_contexts(
+    settings: Settings,
+    contexts: Sequence[Context],
+    roles: Mapping[str, frozenset[str]],
+    *,
+    reacting: bool = True,
+) -> None:
+    """Runs these contexts in this process until cancelled, each by itself. Servers that are away are waited for.
+
+    Unless they are `reacting`, they decide what they are asked, and ask nothing themselves.
+    """
     parts: dict[str, ContextPart] = {}
 
     def counted() -> Iterator[Sample]:
@@ -55,7 +67,7 @@ async def run_contexts(settings: Settings, contexts: Sequence[Context], roles: M
     with metrics_port(settings, "context", counted) as metrics:
         async with asyncio.TaskGroup() as group:
             for context in contexts:
-                group.create_task(run_context(settings, context, roles, parts, metrics))
+                group.create_task(run_context(settings, context, roles, parts, metrics, reacting))
 
 
 async def run_context(
@@ -64,10 +76,11 @@ async def run_context(
     roles: Mapping[str, frozenset[str]],
     parts: dict[str, "ContextPart"],
     metrics: str = "",
+    reacting: bool = True,
 ) -> None:
     """Runs one context until cancelled. Puts itself among `parts`, whose metrics are at `metrics`."""
     async with AsyncExitStack() as stack:
-        running = await stack.enter_async_context(part(settings, context, roles))
+        running = await stack.enter_async_context(part(settings, context, roles, reacting))
         running.metrics, parts[context.name] = metrics, running
         app = answers_app(settings, running.answers)
         async with asyncio.TaskGroup() as group:
@@ -79,7 +92,7 @@ async def run_context(
 
 @asynccontextmanager
 async def part(
-    settings: Settings, context: Context, roles: Mapping[str, frozenset[str]]
+    settings: Settings, context: Context, roles: Mapping[str, frozenset[str]], reacting: bool = True
 ) -> AsyncIterator["ContextPart"]:
     """One context with its connections, closed in the end."""
     errors = BusErrors()
@@ -95,7 +108,10 @@ async def part(
             dsn = settings.write_dsn(context.name)
             writer, reader = await pool(dsn, "writer"), await pool(dsn, "reader")
             keys = writer if settings.keys_dsn() == dsn else await pool(settings.keys_dsn(), "writer")
-        yield ContextPart(settings, context, roles, nc, errors, writer, reader, keys)
+        context = with_durations(context, settings.durations)
+        made = ContextPart(settings, context, roles, nc, errors, writer, reader, keys, reacting)
+        await made.vault.listen(nc)
+        yield made
     finally:
         await nc.close()
         for each in pools:
@@ -115,14 +131,24 @@ class ContextPart:
         writer: Any,
         reader: Any,
         keys: Any,
+        reacting: bool,
     ) -> None:
         self._context, self._nc, self._errors, self._writer = context, nc, errors, writer
         self._roles = roles
         name = context.name
+        self._settings, self._reading = settings, reader
         self._reader = EventReader(reader, name)
         handover = Handover(reader, name)
-        vault = Vault(keys, context.events)
-        names = (*partitions(), RELAY, *([REFERENCE] if context.reference else []))
+        self.vault = vault = Vault(keys, context.events)
+        self._reactions: Reactions | None = None
+        names = [*partitions(), RELAY, *([REFERENCE] if context.reference else [])]
+        if reacting and (context.reactions or context.expire):
+            self._reactions = Reactions(nc, context, writer, self._record, settings.batch)
+            names.append(REACTIONS)
+        self._effects: Effects | None = None
+        if reacting and context.effect:
+            self._effects = Effects(nc, context, writer, self._reader, settings.batch)
+            names.append(EFFECTS)
         owner = f"{socket.gethostname()}-{os.getpid()}"
         table = LeaseTable(writer, name)
         self._leases = LeaseKeeper(table, owner, names, settings.lease_ttl_ms / 1000)
@@ -132,7 +158,6 @@ class ContextPart:
         self._worker = Worker(context, admission, writer, vault, self._leases, outbox, self._clocks)
         self._feed = Feed(nc, name, self._worker, self._leases, table, settings.batch)
         self._relay = Relay(nc, handover, name, self._clocks.store)
-        self._settings = settings
         self._reference_trouble = self.metrics = ""
         dispatcher = QueryDispatcher(context_queries(context, vault.opened))
         arrival = Arrival(nc, self._reader, self._receipt)
@@ -150,8 +175,14 @@ class ContextPart:
         works = [self._leases.run(), self._feed.run(), self._feed.purge(), self._beat()]
         works += [self._clocks.bus.run(), self._clocks.store.run()]
         works.append(under_lease(self._leases, RELAY, self._relay.run))
+        if self._context.snapshot:
+            works.append(self._worker.snapshots.run())
         if self._context.reference:
             works.append(under_lease(self._leases, REFERENCE, self._keep_reference))
+        if self._reactions:
+            works.append(under_lease(self._leases, REACTIONS, self._reactions.run))
+        if self._effects:
+            works.append(under_lease(self._leases, EFFECTS, self._effects.run))
         return works
 
     async def _keep_reference(self) -> None:
@@ -161,10 +192,21 @@ class ContextPart:
         async with AsyncExitStack() as stack:
             readers = {}
             for followed in model.follows:
-                pool = await pool_when_there(self._settings.write_dsn(followed), "reader", self._troubled)
-                stack.callback(pool.terminate)
-                readers[followed] = EventReader(pool, followed)
+                readers[followed] = await stack.enter_async_context(self._record(followed, self._troubled))
             await Projection(self._nc, self._writer, [model], readers, schema=self._context.name).run()
+
+    @asynccontextmanager
+    async def _record(self, context: str, troubled: Callable[[str], None]) -> AsyncIterator[EventReader]:
+        """The record of a context that this one follows; by connections that we have, when it lies beside our own."""
+        dsn = self._settings.write_dsn(context)
+        if dsn == self._settings.write_dsn(self._context.name):
+            yield EventReader(self._reading, context)
+            return
+        pool = await pool_when_there(dsn, "reader", troubled)
+        try:
+            yield EventReader(pool, context)
+        finally:
+            pool.terminate()
 
     def _troubled(self, error: str) -> None:
         self._reference_trouble = error
@@ -184,8 +226,13 @@ class ContextPart:
                     "stalled": relay.stalled,
                     "hops": relay.hops.last_minute(),
                 }
+            if self._effects and EFFECTS in self._leases.held:
+                said["effects"] = self._effects.beat()
             for kind, beat in said.items():
                 await say(self._nc, kind, self._context.name, beat)
+            if self._reactions and REACTIONS in self._leases.held:
+                for kind, beat in self._reactions.beats():
+                    await say(self._nc, kind, self._context.name, beat)
 
     def samples(self) -> Iterator[Sample]:
         """What has been counted, as metrics."""
@@ -193,6 +240,10 @@ class ContextPart:
         yield from of_worker(name, self._worker, self._partitions())
         yield from of_relay(name, self._relay)
         yield from of_clocks(name, self._clocks)
+        if self._reactions:
+            yield from of_reactions(name, self._reactions)
+        if self._effects:
+            yield from of_effects(name, self._effects)
         yield from of_bus(f"context-{name}", self._nc, self._errors)
 
     def _partitions(self) -> int:

@@ -7,8 +7,10 @@ from nats.aio.client import Client
 from common.bus.connect import BusErrors
 from common.metrics import Sample
 from common.shell.clocks import Clocks
+from common.shell.effects import Effects
 from common.shell.hops import Hops
 from common.shell.projection import Projection
+from common.shell.reactions import Reactions
 from common.shell.relay import Relay
 from common.shell.worker import Worker
 
@@ -37,6 +39,7 @@ def of_worker(context: str, worker: Worker, partitions: int) -> Iterator[Sample]
     tally = worker.tally
     for outcome in OUTCOMES:
         yield Sample("daybook_commands_total", (context, outcome), getattr(tally, outcome))
+    yield Sample("daybook_reactions_refused_total", (context,), tally.refused)
     yield Sample("daybook_command_batch_size", (context,), worker.sizes)
     yield Sample("daybook_events_recorded_total", (context,), tally.recorded)
     yield Sample("daybook_partitions_held", (context,), partitions)
@@ -50,6 +53,26 @@ def of_relay(context: str, relay: Relay) -> Iterator[Sample]:
     yield Sample("daybook_relay_position", (context,), relay.position)
     yield Sample("daybook_trouble", (context, "relay"), bool(relay.last_error))
     yield from of_hops(context, "", relay.hops)
+
+
+def of_reactions(context: str, reactions: Reactions) -> Iterator[Sample]:
+    for followed, reacting in reactions.reacting.items():
+        yield Sample("daybook_reactions_asked_total", (context, followed), reacting.asked)
+        if followed in reacting.checkpoints:
+            yield Sample("daybook_reactions_position", (context, followed), reacting.at(followed))
+        yield Sample("daybook_trouble", (context, f"reactions to {followed}"), bool(reacting.error))
+    if reactions.deadlines.any:
+        yield Sample("daybook_deadlines_fired_total", (context,), reactions.deadlines.fired)
+        yield Sample("daybook_trouble", (context, "deadlines"), bool(reactions.deadlines.error))
+
+
+def of_effects(context: str, effects: Effects) -> Iterator[Sample]:
+    for outcome in ("answered", "silent", "failed"):
+        yield Sample("daybook_effects_total", (context, outcome), getattr(effects.tally, outcome))
+    yield Sample("daybook_effects_open", (context,), effects.calls.open)
+    yield Sample("daybook_effects_unanswered", (context,), effects.calls.unanswered)
+    yield Sample("daybook_effects_oldest_seconds", (context,), effects.calls.oldest_s)
+    yield Sample("daybook_trouble", (context, "effects"), bool(effects.error))
 
 
 def of_projection(projection: Projection) -> Iterator[Sample]:

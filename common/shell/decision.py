@@ -7,17 +7,17 @@ from typing import Any
 from msgspec import Struct
 
 from common.codec import EventCodec, event_encoder
-from common.context import Context, Known
+from common.context import Context, Deadline, Known
 from common.dispatch import CommandDispatcher
 from common.faults import described, storable
 from common.messages import Rejected
-from common.recorded import State
-from common.shell.admission import Admitted, Dropped
+from common.recorded import State, derived_id
+from common.shell.admission import REACTION, Admitted, Dropped
 from common.shell.table import ClaimChange, Table
 from common.shell.vault import Keys, MissingKey
 from common.store.append import Batch, net_claims
-from common.store.load import CommandName, Loaded, StreamState
-from common.store.new_rows import NewEvent, NewParked, NewReceipt
+from common.store.load import CommandName, Holder, Loaded, StreamState
+from common.store.new_rows import NewDeadline, NewEvent, NewParked, NewReceipt
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,8 @@ class Repeat(Struct, frozen=True, gc=False):
 class Draft(Struct):
     """What a batch comes to: what to write, and what to tell once it is written.
 
-    `keyless` are the persons who need a key first, by stream: make their keys and decide again.
+    `keyless` are the persons who need a key first, by stream: make their keys and decide again. `refused` are the
+    answers to reactions that a rule has said no to.
     """
 
     batch: Batch
@@ -40,16 +41,21 @@ class Draft(Struct):
     states: dict[str, StreamState]
     dropped: list[Dropped]
     keyless: dict[str, str]
+    refused: list[NewReceipt] = []
 
 
 class Verdict(Struct, frozen=True, gc=False):
-    """One command's outcome, encoded: nothing that is done with it later can fail because of it."""
+    """One command's outcome, encoded: nothing that is done with it later can fail because of it.
+
+    Deadlines come with the number of the event that says so.
+    """
 
     state: State
     events: Sequence[tuple[str, str]] = ()
     after: Any = None
     row: str = ""
     claims: Sequence[ClaimChange] = ()
+    deadlines: Sequence[tuple[int, Deadline]] = ()
     code: str = ""
     message: str = ""
     detail: str = "{}"
@@ -97,9 +103,12 @@ class Decider:
             return
         table.hashes[name] = command.hash
         if verdict.state == "parked":
-            table.parked[command.key] = command.command_id
-            draft.batch.parked.append(new_parked(command, verdict))
+            holder = holder_of(self._context, command)
+            table.parked[holder] = command.command_id
+            draft.batch.parked.append(new_parked(command, holder, verdict))
         self._write(command, verdict, table, draft.batch)
+        if verdict.state == "rejected" and REACTION in command.roles:
+            draft.refused.append(draft.batch.receipts[-1])
 
     def _verdict(self, command: Admitted, table: Table, keys: Keys, condemned: str) -> Verdict:
         """Raises nothing but `MissingKey`."""
@@ -117,8 +126,8 @@ class Decider:
         try:
             if command.refusal:
                 raise command.refusal
-            if command.key in table.parked:
-                return parked(command, keys, "behind", f"behind {table.parked[command.key]}")
+            if table.parked and (before := table.parked.get(holder_of(self._context, command))):
+                return parked(command, keys, "behind", f"behind {before}")
             return self._decided(command, table, keys)
         except Rejected as rejected:
             return refused(rejected)
@@ -140,7 +149,9 @@ class Decider:
             return Verdict("accepted")
         encoded = [(type(event).__name__, self._codec.encode(event)) for event in events]
         row = event_encoder.encode(after).decode() if self._context.row else ""
-        return Verdict("accepted", encoded, after, row, self._claims(command.key, stream.state, after, table))
+        claims = self._claims(command.key, stream.state, after, table)
+        deadlines = [(n, deadline) for n, event in enumerate(events) for deadline in self._context.deadlines(event)]
+        return Verdict("accepted", encoded, after, row, claims, deadlines)
 
     def _claims(self, stream: str, before: Any, after: Any, table: Table) -> list[ClaimChange]:
         held = {claim.normalised() for claim in self._context.claims(before)}
@@ -162,12 +173,29 @@ class Decider:
             table.change(command.key, verdict.after, version, added, verdict.claims)
             if verdict.row:
                 batch.rows[command.key] = (version, verdict.row)
+        for n, deadline in verdict.deadlines:
+            batch.deadlines[command.key, deadline.name] = self._new_deadline(command, n, deadline)
         batch.receipts.append(new_receipt(command, verdict, version, len(batch.events)))
+
+    def _new_deadline(self, command: Admitted, n: int, deadline: Deadline) -> NewDeadline:
+        event_id = derived_id(command.principal, self._context.name, command.command_id, str(n))
+        return NewDeadline(command.key, deadline.name, deadline.within, event_id, command.correlation_id)
 
 
 def known_of(command: Admitted, fingerprint: Callable[[str], str], reference: Mapping[str, Any]) -> Known:
     """What the rules are told about a command."""
     return Known(command.at, command.principal, command.roles, reference, fingerprint)
+
+
+def holder_of(context: Context, command: Admitted) -> Holder:
+    """Behind what a command waits: of its key, what the context says, or all of it where that cannot be told."""
+    if context.held_by is None or command.command is None:
+        return command.key, command.key
+    try:
+        return command.key, context.held_by(command.command)
+    except Exception:
+        log.exception("%s %s: what holds it cannot be told", command.type, command.command_id)
+        return command.key, command.key
 
 
 def refused(rejected: Rejected) -> Verdict:
@@ -224,9 +252,9 @@ def new_receipt(command: Admitted, verdict: Verdict, version: int, offset: int) 
     )
 
 
-def new_parked(command: Admitted, verdict: Verdict) -> NewParked:
+def new_parked(command: Admitted, holder: Holder, verdict: Verdict) -> NewParked:
     return NewParked(
-        command.key,
+        *holder,
         command.sequence,
         command.principal,
         command.command_id,

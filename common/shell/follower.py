@@ -4,11 +4,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
-from common.readmodel import ReadModel
+from common.readmodel import Follows, ReadModel
 from common.shell.clocks import UNTIMED, Clocks, Offset
 from common.shell.durations import SIZES, Buckets, Quantiles, timed
 from common.shell.hops import Hop, Hops
@@ -50,6 +50,19 @@ class ModelBeat(Struct, frozen=True):
     metrics: str = ""
 
 
+class Following(Follows, Protocol):
+    """Who takes in the events of contexts, as the feed of each sees it."""
+
+    detached: str
+    checkpoints: dict[str, Checkpoint]
+    behind: set[str]
+
+    def at(self, context: str) -> int: ...
+    def well(self, context: str, position: int) -> bool: ...
+    def check(self, context: str, checkpoint: Checkpoint, head: Head) -> None: ...
+    async def take(self, context: str, events: Sequence[Happened]) -> None: ...
+
+
 class Follower:
     """Keeps one model's table. `detached` says for good why it has stopped, `trouble` by context what is wrong now.
 
@@ -61,6 +74,7 @@ class Follower:
         self, pool: Any, model: ReadModel, schema: str, tell: Tell = untold, clocks: Mapping[str, Clocks] = NO_CLOCKS
     ) -> None:
         self.model, self._pool, self._schema, self._tell, self._clocks = model, pool, schema, tell, clocks
+        self.name, self.follows = model.name, model.follows
         self._table = Table(model, schema)
         self._lock = asyncio.Lock()  # The contexts of a model share its rows.
         self.hops = {
@@ -103,10 +117,8 @@ class Follower:
 
         The checkpoint must have been known before the head was asked for.
         """
-        if checkpoint.position > head.position:
-            self._detach(f"has position {checkpoint.position} of {context}, whose head is {head.position}: rebuild it")
-        elif checkpoint.incarnation not in ("", head.incarnation):
-            self._detach(f"has followed another incarnation of {context}: rebuild it")
+        if reason := misfit(context, checkpoint, head):
+            self._detach(f"{reason}: rebuild it")
 
     def beats(self) -> list[ModelBeat]:
         """How it is, for each context."""
@@ -176,6 +188,15 @@ class Follower:
             hops.add("relayed_to_visible", clocks.bus.since(each.relayed_at, visible), times)
             hops.add("recorded_to_visible", clocks.store.since(each.recorded_at, visible), times)
             hops.add("accepted_to_visible", clocks.bus.since(each.accepted_at, visible), times)
+
+
+def misfit(context: str, checkpoint: Checkpoint, head: Head) -> str:
+    """Why nobody can go on from this checkpoint with a record that ends there; "" when it fits."""
+    if checkpoint.position > head.position:
+        return f"has position {checkpoint.position} of {context}, whose head is {head.position}"
+    if checkpoint.incarnation not in ("", head.incarnation):
+        return f"has followed another incarnation of {context}"
+    return ""
 
 
 def contiguous(events: Sequence[Happened], after: int) -> list[Happened]:

@@ -25,7 +25,7 @@ from common.bus.pull import Pulled, Puller
 from common.readmodel import ReadModel
 from common.recorded import VERSION, VERSION_HEADER, recorded_decoder
 from common.shell.clocks import Clocks, bus_clock, store_clock
-from common.shell.follower import Follower
+from common.shell.follower import Follower, Following
 from common.shell.news import Move, told
 from common.shell.patience import AWAY, LONGEST_S, SHORTEST_S
 from common.store.fold import PAGE, Happened, decoded, followed
@@ -50,12 +50,12 @@ class ContextFeed:
     """
 
     def __init__(
-        self, nc: Client, context: str, followers: Sequence[Follower], reader: EventReader, batch: int
+        self, nc: Client, context: str, followers: Sequence[Following], reader: EventReader, batch: int
     ) -> None:
         self.context, self.reader, self._nc, self._batch = context, reader, nc, batch
         self._followers = followers
-        self._codec = followed([follower.model for follower in followers], context)
-        self._together: list[Follower] = []  # Those who have all that was handed on.
+        self._codec = followed(followers, context)
+        self._together: list[Following] = []  # Those who have all that was handed on.
         self._returning: set[asyncio.Task[None]] = set()
         self._came_back = asyncio.Event()
         self._reached = 0  # The position that they have.
@@ -65,7 +65,7 @@ class ContextFeed:
         self.strays = self.healed = 0
 
     @property
-    def live(self) -> list[Follower]:
+    def live(self) -> list[Following]:
         return [follower for follower in self._followers if not follower.detached]
 
     async def run(self) -> None:
@@ -132,13 +132,13 @@ class ContextFeed:
             self._together.append(follower)
             (follower.behind.add if more else follower.behind.discard)(self.context)
 
-    def _leave(self, follower: Follower) -> None:
+    def _leave(self, follower: Following) -> None:
         follower.behind.add(self.context)
         task = self._group.create_task(self._come_back(follower))
         self._returning.add(task)
         task.add_done_callback(self._returning.discard)
 
-    async def _come_back(self, follower: Follower) -> None:
+    async def _come_back(self, follower: Following) -> None:
         """Gives one model what it lacks, for as long as it takes, until it has all that the others have."""
         delay = SHORTEST_S
         while not follower.detached and not follower.well(self.context, self._reached):
@@ -160,7 +160,7 @@ class ContextFeed:
             async with asyncio.timeout(seconds):
                 await self._came_back.wait()
 
-    async def _missing(self, follower: Follower) -> Sequence[Happened]:
+    async def _missing(self, follower: Following) -> Sequence[Happened]:
         """What comes next for a model: of the last that was handed on if it fits, else from the store."""
         at = follower.at(self.context)
         if self.context not in follower.checkpoints or at >= self._reached:

@@ -1,5 +1,6 @@
 """Telling what was written: receipts to those who asked, and to the relay that there is something new."""
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
@@ -15,12 +16,18 @@ from common.store.load import distinct
 from common.store.new_rows import NewEvent, NewReceipt
 from common.store.reader import EventReader
 
+log = logging.getLogger(__name__)
+
 
 class Tally(Struct):
-    """What a worker has done since it started, and the trouble it is in, if any."""
+    """What a worker has done since it started, and the trouble it is in, if any.
+
+    `refused` are those of the rejected that no person had sent, but a reaction.
+    """
 
     accepted: int = 0
     rejected: int = 0
+    refused: int = 0
     parked: int = 0
     repeated: int = 0
     dropped: int = 0
@@ -73,6 +80,9 @@ class Telling:
         tally.dropped += len(draft.dropped)
         for receipt in draft.batch.receipts:
             setattr(tally, receipt.state, getattr(tally, receipt.state) + 1)
+        for each in draft.refused:
+            tally.refused += 1
+            log.warning("a reaction of %s is refused: %s of %s: %s", each.principal, each.type, each.key, each.code)
 
     def _time(self, receipts: Sequence[NewReceipt], appended: Appended, decided: float) -> None:
         at = self._clocks.store.at(decided)

@@ -9,11 +9,14 @@ from msgspec import Struct
 
 from common.context import Claim
 from common.store.append_sql import statement
-from common.store.new_rows import NewEvent, NewParked, NewReceipt
+from common.store.new_rows import NewDeadline, NewEvent, NewParked, NewReceipt
 
 
 class Batch(Struct):
-    """What one append writes. `done` is the place in the command stream by lease; claims map to (before, after)."""
+    """What one append writes. `done` is the place in the command stream by lease; claims map to (before, after).
+
+    Deadlines are by stream and name, so that of several the last one counts.
+    """
 
     done: dict[str, int]
     events: list[NewEvent]
@@ -21,6 +24,7 @@ class Batch(Struct):
     claims: dict[Claim, tuple[str | None, str | None]]
     rows: dict[str, tuple[int, str]]
     parked: list[NewParked]
+    deadlines: dict[tuple[str, str], NewDeadline] = {}
 
 
 class Appended(Struct, frozen=True):
@@ -48,7 +52,7 @@ async def append(connection: Any, schema: str, epochs: Mapping[str, int], batch:
     Raises `LeaseLost`, `CountMismatch`, and Postgres's own errors: of those, class 22, 23 and 54 are a command's fault.
     """
     columns, meant = arguments(epochs, batch)
-    sql = statement(schema, bool(batch.claims), bool(batch.rows), bool(batch.parked))
+    sql = statement(schema, bool(batch.claims), bool(batch.rows), bool(batch.parked), bool(batch.deadlines))
     try:
         row = await connection.fetchrow(sql, len(batch.events), meant, *columns)
     except asyncpg.DivisionByZeroError:
@@ -75,6 +79,9 @@ def arguments(epochs: Mapping[str, int], batch: Batch) -> tuple[list[Sequence[An
     if batch.parked:
         columns += transposed(NewParked, batch.parked)
         meant.append(len(batch.parked))
+    if batch.deadlines:
+        columns += transposed(NewDeadline, list(batch.deadlines.values()))
+        meant.append(sum(each.within is not None for each in batch.deadlines.values()))
     return columns, meant
 
 

@@ -1,6 +1,6 @@
 """The text of the append. What it must do, and in which order, is protocol P1; `append` says when it is asked."""
 
-from common.store.new_rows import NewEvent, NewParked, NewReceipt
+from common.store.new_rows import NewDeadline, NewEvent, NewParked, NewReceipt
 
 EVENT_TYPES = "text[] bigint[] text[] text[] smallint[] text[] text[] text[] text[] timestamptz[]"
 RECEIPT_TYPES = (
@@ -8,21 +8,22 @@ RECEIPT_TYPES = (
 )
 CLAIM_TYPES = "text[] text[] text[] text[]"
 ROW_TYPES = "text[] bigint[] text[]"
-PARKED_TYPES = "text[] bigint[] text[] text[] text[] text[] text[] bigint[] text[] text[] timestamptz[] text[]"
+PARKED_TYPES = "text[] text[] bigint[] text[] text[] text[] text[] text[] bigint[] text[] text[] timestamptz[] text[]"
+DEADLINE_TYPES = "text[] text[] interval[] text[] text[]"
 
 
-_statements: dict[tuple[str, bool, bool, bool], str] = {}
+_statements: dict[tuple[str, bool, bool, bool, bool], str] = {}
 
 
-def statement(schema: str, claims: bool, rows: bool, parked: bool) -> str:
+def statement(schema: str, claims: bool, rows: bool, parked: bool, deadlines: bool) -> str:
     """The append for batches with these parts; parts that a batch lacks would cost time in every statement."""
-    key = (schema, claims, rows, parked)
+    key = (schema, claims, rows, parked, deadlines)
     if key not in _statements:
         _statements[key] = build_statement(*key)
     return _statements[key]
 
 
-def build_statement(schema: str, claims: bool, rows: bool, parked: bool) -> str:
+def build_statement(schema: str, claims: bool, rows: bool, parked: bool, deadlines: bool) -> str:
     arrays = Arrays(3)
     leases = arrays.unnest("text[] bigint[] bigint[]", "name epoch done")
     events = arrays.unnest(EVENT_TYPES, " ".join(NewEvent.__struct_fields__))
@@ -39,6 +40,10 @@ def build_statement(schema: str, claims: bool, rows: bool, parked: bool) -> str:
         names = " ".join(NewParked.__struct_fields__)
         parts.append(PARKED.format(s=f'"{schema}"', parked=arrays.unnest(PARKED_TYPES, names)))
         counts.append("set_aside")
+    if deadlines:
+        names = " ".join(NewDeadline.__struct_fields__)
+        parts.append(DEADLINES.format(s=f'"{schema}"', deadlines=arrays.unnest(DEADLINE_TYPES, names)))
+        counts.append("awaited")
     written = ", ".join(f"(SELECT count(*) FROM {count})" for count in counts)
     # Dividing by zero is how a plain statement undoes itself.
     base = f"base / (ARRAY[{written}] = $2::bigint[])::int"
@@ -112,9 +117,21 @@ ROWS = """kept AS (
 )"""
 
 PARKED = """set_aside AS (
-    INSERT INTO {s}.parked (key, sequence, principal, command_id, type, correlation_id, causation_id, expected_version,
-        person, body, accepted_at, reason)
-    SELECT key, sequence, principal, command_id, type, correlation_id, causation_id, expected_version,
-        person, body, accepted_at, reason
+    INSERT INTO {s}.parked (key, held_by, sequence, principal, command_id, type, correlation_id, causation_id,
+        expected_version, person, body, accepted_at, reason)
+    SELECT key, held_by, sequence, principal, command_id, type, correlation_id, causation_id,
+        expected_version, person, body, accepted_at, reason
     FROM head, {parked} ORDER BY ord RETURNING 1
+)"""
+
+# A deadline that ends may have passed before: then its row is gone, and nothing is counted.
+DEADLINES = """deadline AS MATERIALIZED (SELECT new.*, head.recorded_at FROM head, {deadlines}),
+ended AS (
+    DELETE FROM {s}.deadlines AS old USING deadline
+    WHERE deadline.within IS NULL AND (old.stream, old.name) = (deadline.stream, deadline.name)
+), awaited AS (
+    INSERT INTO {s}.deadlines (stream, name, due_at, event_id, correlation_id)
+    SELECT stream, name, recorded_at + within, event_id, correlation_id FROM deadline WHERE within IS NOT NULL
+    ON CONFLICT (stream, name) DO UPDATE
+    SET due_at = excluded.due_at, event_id = excluded.event_id, correlation_id = excluded.correlation_id RETURNING 1
 )"""

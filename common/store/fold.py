@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from common.codec import EventCodec
 from common.messages import Event
-from common.readmodel import Key, ReadModel
+from common.readmodel import Follows, Key, ReadModel
 from common.recorded import Recorded
 from common.store.read_tables import Kept, Table
 from common.store.reader import EventReader
@@ -20,7 +20,7 @@ class Happened(Struct, frozen=True, gc=False):
     """A recorded event, decoded once for all models. `sequence` is its place in EVENTS, 0 when it came from the store.
 
     `relayed_at` is when EVENTS stored it, None when it came from the store.
-    `event` is None when nobody follows its type.
+    `event` is None when nobody follows its type; `origin` is it as it was recorded, with all that surrounds it.
     """
 
     position: int
@@ -32,6 +32,7 @@ class Happened(Struct, frozen=True, gc=False):
     sequence: int = 0
     accepted_at: datetime | None = None
     relayed_at: datetime | None = None
+    origin: Recorded | None = None
 
 
 class Undecodable(Exception):
@@ -46,9 +47,9 @@ class WrongRow(Exception):
     """A model's `apply` gave a row under another key than `keys` had named."""
 
 
-def followed(models: Iterable[ReadModel], context: str) -> EventCodec:
-    """Decodes what any of the models follows in a context."""
-    return EventCodec(tuple({event for model in models for event in model.follows.get(context, ())}))
+def followed(them: Iterable[Follows], context: str) -> EventCodec:
+    """Decodes what any of them follows in a context."""
+    return EventCodec(tuple({event for each in them for event in each.follows.get(context, ())}))
 
 
 def decoded(codec: EventCodec, recorded: Recorded, sequence: int = 0, relayed_at: datetime | None = None) -> Happened:
@@ -67,6 +68,7 @@ def decoded(codec: EventCodec, recorded: Recorded, sequence: int = 0, relayed_at
         sequence,
         recorded.accepted_at,
         relayed_at,
+        recorded,
     )
 
 
@@ -86,10 +88,11 @@ def fold(
     table: Table, context: str, touches: Iterable[tuple[Key, Happened]], rows: dict[Key, Kept | None]
 ) -> dict[Key, Kept | None]:
     """Applies events to the rows they touch, in order, in place. Raises what the model's `apply` raises."""
-    apply = table.model.apply
+    apply, blank = table.model.apply, table.model.blank
     for key, each in touches:
         kept = rows.get(key)
-        row = apply(kept.row if kept else None, each.stream, each.event)
+        before = kept.row if kept else blank(key) if blank else None
+        row = apply(before, each.stream, each.event)
         if row is None:
             rows[key] = None
             continue

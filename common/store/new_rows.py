@@ -1,6 +1,6 @@
 """The rows that an append is about to write."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 
@@ -42,9 +42,13 @@ class NewReceipt(Struct, frozen=True, gc=False):
 
 
 class NewParked(Struct, frozen=True, gc=False):
-    """A command set aside, as it came; `body` is sealed when it holds personal data of `person`."""
+    """A command set aside, as it came; `body` is sealed when it holds personal data of `person`.
+
+    Later commands of its key that are held by the same wait behind it.
+    """
 
     key: str
+    held_by: str
     sequence: int
     principal: str
     command_id: str
@@ -56,3 +60,16 @@ class NewParked(Struct, frozen=True, gc=False):
     body: str
     accepted_at: datetime
     reason: str
+
+
+class NewDeadline(Struct, frozen=True, gc=False):
+    """A deadline of a stream, counted from when the batch is recorded; `within` None: it holds no longer.
+
+    `event_id` and `correlation_id` are of the event that says so.
+    """
+
+    stream: str
+    name: str
+    within: timedelta | None
+    event_id: str
+    correlation_id: str

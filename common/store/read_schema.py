@@ -5,7 +5,7 @@ from typing import Any
 
 import asyncpg
 
-from common.readmodel import ReadModel
+from common.readmodel import Follows, ReadModel
 from common.store.migrate import scripts
 from common.store.read_tables import Checkpoint, Table
 
@@ -23,7 +23,7 @@ CHECKPOINTS = """CREATE TABLE IF NOT EXISTS {s}.checkpoints (
 ) WITH (fillfactor = 10)"""
 
 
-async def load_checkpoints(connection: Any, model: ReadModel, schema: str = "read") -> dict[str, Checkpoint]:
+async def load_checkpoints(connection: Any, model: Follows, schema: str = "read") -> dict[str, Checkpoint]:
     """A model's checkpoints by context; those that do not exist yet are made."""
     await connection.execute(
         f'INSERT INTO "{schema}".checkpoints (model, context) SELECT $1, unnest($2::text[]) ON CONFLICT DO NOTHING',
@@ -40,6 +40,26 @@ async def read_checkpoints(connection: Any, model: str, schema: str = "read") ->
         model,
     )
     return {context: Checkpoint(*rest) for context, *rest in rows}
+
+
+async def move_checkpoint(
+    connection: Any, model: str, context: str, before: Checkpoint, after: Checkpoint, schema: str
+) -> bool:
+    """Moves a checkpoint that goes with no rows. False when somebody else has moved it since `before` was read.
+
+    Its commit does not wait for the disk: a checkpoint that is lost with the server is behind, never ahead.
+    """
+    moved = await connection.fetchval(
+        f"""UPDATE "{schema}".checkpoints SET position = $4, incarnation = $5, stream_seq = $6
+        WHERE model = $1 AND context = $2 AND position = $3 RETURNING set_config('synchronous_commit', 'off', true)""",
+        model,
+        context,
+        before.position,
+        after.position,
+        after.incarnation,
+        after.stream_seq,
+    )
+    return moved is not None
 
 
 async def create_tables(dsn: str, models: Iterable[ReadModel], schema: str = "read") -> None:

@@ -38,7 +38,8 @@ def context_names() -> list[str]:
 
 @click.command()
 @click.option("--play", default=0, type=click.IntRange(min=0), metavar="N", help="Then play the first N real baskets.")
-def up(play: int) -> None:
+@click.option("--without-reactions", is_flag=True, help="Contexts only decide: to measure the taking of orders alone.")
+def up(play: int, without_reactions: bool) -> None:
     """Start everything on this machine and stay until Ctrl-C.
 
     Two Postgres servers and a nats-server run from the data folder, unless DAYBOOK_NATS_URL, DAYBOOK_WRITE_DSN or
@@ -47,14 +48,16 @@ def up(play: int) -> None:
     settings = Settings.from_env(running=False)
     with data_folder(settings.data):
         # In a file, lines that hold an address or a path are not broken at 80 characters.
-        asyncio.run(_until_stopped(settings, play, Console(width=None if sys.stdout.isatty() else 160)))
+        asyncio.run(
+            _until_stopped(settings, play, Console(width=None if sys.stdout.isatty() else 160), without_reactions)
+        )
 
 
-async def _until_stopped(settings: Settings, play: int, console: Console) -> None:
+async def _until_stopped(settings: Settings, play: int, console: Console, without_reactions: bool) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    system = _System(settings, console)
+    system = _System(settings, console, ["--without-reactions"] if without_reactions else [])
     work = asyncio.create_task(system.run(play))
     stopped = asyncio.create_task(stop.wait())
     try:
@@ -86,8 +89,8 @@ def _reraise(work: asyncio.Task[None]) -> None:
 class _System:
     """What one `daybook up` runs."""
 
-    def __init__(self, settings: Settings, console: Console) -> None:
-        self.settings, self.console = settings, console
+    def __init__(self, settings: Settings, console: Console, to_contexts: list[str]) -> None:
+        self.settings, self.console, self._to_contexts = settings, console, to_contexts
         self.supervisor = Supervisor(settings.data / "logs", self._say, self._changed)
 
     async def run(self, play: int) -> None:
@@ -122,7 +125,7 @@ class _System:
             return Child(name, [sys.executable, "-m", *words], env=env | {METRICS_PORT: next(ports)}, ready=ready)
 
         ports = metrics_ports(self.settings.metrics_port)
-        workers = [part(f"context-{name}", "contexts", name) for name in contexts]
+        workers = [part(f"context-{name}", "contexts", name, *self._to_contexts) for name in contexts]
         return [*workers, part("projectors", "projectors"), part("gateway", "gateway", ready=self._answers)]
 
     async def _answers(self) -> bool:
