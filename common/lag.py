@@ -57,7 +57,8 @@ class ContextLag(Struct, kw_only=True):
 class ProcessLag(Struct, kw_only=True):
     """A process, or a part of one: worker, relay, projector or gateway. `said` is its last word as it was.
 
-    `clocks` are how far the servers' clocks are ahead of this process's; `events` and `ms` are for relays.
+    `clocks` are how far the servers' clocks are ahead of this process's; `events` and `ms` are for relays,
+    reactions and effects: the age of the oldest event that is not relayed, reacted to, or settled outside.
     """
 
     kind: str

@@ -24,6 +24,8 @@ STALLED_S = 3.0
 UNDECIDED_S = 8.0
 """For so long a command may be in its stream: what is settled is removed every five seconds."""
 ALIVE = ("live", "catching-up")
+GOING_ON = ("relay", "reactions", "effects")
+"""Besides read models, those who go on along a record: the place of effects is below their lowest open call."""
 NO_QUANTILES = Quantiles()
 
 
@@ -54,7 +56,7 @@ class Lag:
                 return None
         asked: dict[str, list[Heard]] = {context: [] for context in self._contexts if model is None}
         for each in heard:
-            if each.who.kind in ("projector", "relay"):
+            if each.who.kind == "projector" or each.who.kind in GOING_ON:
                 asked.setdefault(each.who.context, []).append(each)
         heads = await asyncio.gather(*(self._head(context, group) for context, group in asked.items()))
         known = dict(zip(asked, heads, strict=True))
@@ -182,7 +184,7 @@ def process_lag(heard: Heard, state: State, behind: Behind | None) -> ProcessLag
         clocks=said_as(heard.said.get("clocks"), list[Offset]) or [],
         said={name: value for name, value in heard.said.items() if name not in ("hops", "clocks", "error")},
     )
-    if who.kind == "relay":
+    if who.kind in GOING_ON:
         found.events, found.ms = numbers(state, behind)
     return found
 

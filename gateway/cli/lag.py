@@ -121,7 +121,7 @@ def parts(processes: Iterable[ProcessLag], contexts: Iterable[ContextLag]) -> Ta
             continue
         clocks = " ".join(number(clock.offset_ms) for clock in each.clocks)
         snapshot = number(snapshots.get(each.context)) if each.kind == "worker" else ""
-        behind = number(each.ms) if each.kind == "relay" else ""
+        behind = "" if each.ms is None else number(each.ms)
         table.add_row(each.kind, each.name, coloured(each.state), number(each.heard_s), behind, clocks, snapshot)
         if each.error:
             table.add_row("", "", f"[red]{each.error[:60]}[/]")
