@@ -5,16 +5,21 @@ from html import escape
 
 from gateway.glossary.flows import short
 from gateway.glossary.layout import BOX_ROOM, CHIP_GAP, LINE, Arrow, Box, Layout
+from gateway.glossary.words import TABLE
 
 ABOUT = "The contexts and what they say to each other: events that one follows, commands that one sends."
+
+SMALLEST = 0.75
+"""Made smaller than this it could not be read; then it is scrolled sideways."""
 
 
 def drawn(layout: Layout, name: str) -> str:
     """The picture. `name` tells it from another one on the same page."""
     inside = (*heads(name), *lines_down(layout), *boxes(layout), *arrows(layout, name))
+    width, height = f"{layout.width:.0f}", f"{layout.height:.0f}"
     return (
-        f'<svg class="map {name}" viewBox="0 0 {layout.width:.0f} {layout.height:.0f}" width="{layout.width:.0f}" '
-        f'height="{layout.height:.0f}" aria-label="{escape(ABOUT)}">{"".join(inside)}</svg>'
+        f'<svg class="map {name}" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+        f'style="min-width:{SMALLEST * layout.width:.0f}px" aria-label="{escape(ABOUT)}">{"".join(inside)}</svg>'
     )
 
 
@@ -38,7 +43,7 @@ def boxes(layout: Layout) -> Iterator[str]:
         yield f'<a href="#{box.name}">{outline(box, "context", BOX_ROOM)}{texts}</a>'
     for box in layout.read_models:
         said = box.name + "".join(f" + {also}" for also in box.lines)
-        yield f'<a href="#{box.name}">{outline(box, "model", 3)}{text(box.middle, box.y + 16, said, "less")}</a>'
+        yield f'<a href="#{TABLE}{box.name}">{outline(box, "model", 3)}{text(box.middle, box.y + 16, said, "less")}</a>'
 
 
 def outline(box: Box, kind: str, round_: int) -> str:

@@ -82,20 +82,22 @@ class Plan:
         self._hub = busiest(self._contexts, self._flows)
         others = [name for name in self._contexts if name != self._hub]
         self._sides: dict[Side, list[str]] = {"left": [], "right": others} if narrow else self._two_sides(others)
-        self._gap = widest(self._flows) + 28
+        self._gap = widest(self._flows) + 36
         self._inner = [flow for flow in self._flows if self._hub in (flow.source, flow.target)]
         self._outer = [flow for flow in self._flows if self._hub not in (flow.source, flow.target)]
         self._lanes = {id(flow): number for number, flow in enumerate(self._outer)}
 
     def layout(self) -> Layout:
         left, right = (self._column(side) for side in ("left", "right"))
-        bottom = max(self._bottom(left), self._bottom(right), self._own_height(self._hub) + EDGE)
-        hub = self._box(self._hub, self._hub_x(), EDGE, bottom - EDGE - self._chips(self._hub))
+        lowest = max((box.y + box.height for box in (*left, *right)), default=0)  # So that every arrow meets the bar.
+        height = max(lowest - EDGE, self._box_height(self._hub))
+        hub = self._box(self._hub, self._hub_x(), EDGE, height)
+        bottom = max(self._bottom([hub]), self._bottom(left), self._bottom(right))
         boxes = {box.name: box for box in (hub, *left, *right)}
         chips = tuple(chip for box in boxes.values() for chip in self._below(box))
         arrows = (*self._to_the_hub(hub, boxes), *self._around(boxes, bottom))
-        height = bottom + EDGE + LANE * sum(self._across(flow) for flow in self._outer)
-        return Layout(self._width(), height, tuple(boxes.values()), chips, arrows)
+        across = LANE * sum(self._across(flow) for flow in self._outer)
+        return Layout(self._width(), bottom + across + EDGE, tuple(boxes.values()), chips, arrows)
 
     def _two_sides(self, names: list[str]) -> dict[Side, list[str]]:
         """The tallest first, each to the side that has more room; then in the order they were in."""
@@ -146,7 +148,7 @@ class Plan:
         return boxes
 
     def _bottom(self, column: list[Box]) -> float:
-        return column[-1].y + self._own_height(column[-1].name) if column else 0
+        return column[-1].y + column[-1].height + self._chips(column[-1].name) if column else 0
 
     def _box(self, name: str, x: float, y: float, height: float) -> Box:
         return Box(name, described(self._contexts[name]), x, y, BOX_WIDTH, height)
@@ -220,11 +222,14 @@ def models_by_context(glossary: Glossary) -> dict[str, dict[str, tuple[str, ...]
 
 def described(context: ContextTerm) -> tuple[str, ...]:
     """The lines in a context's box, the name first."""
-    counts = f"{len(context.commands)} commands", f"{len(context.events)} events"
-    more = [f"{len(context.reactions)} reactions"] * bool(context.reactions)
-    more += [f"{len(context.deadlines)} deadlines"] * bool(context.deadlines)
-    more += ["calls outside"] * bool(context.effect)
-    return (context.name, *counts, *more)
+    found = {
+        "command": context.commands,
+        "event": context.events,
+        "reaction": context.reactions,
+        "deadline": context.deadlines,
+    }
+    counts = (f"{len(those)} {what}{'s' * (len(those) > 1)}" for what, those in found.items() if those)
+    return (context.name, *counts, *["calls outside"] * bool(context.effect))
 
 
 def tall(flow: Flow) -> float:

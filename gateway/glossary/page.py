@@ -8,7 +8,7 @@ from common.glossary.terms import CommandTerm, ContextTerm, EventTerm, Glossary,
 from gateway.glossary.drawing import drawn
 from gateway.glossary.layout import laid_out
 from gateway.glossary.style import STYLE
-from gateway.glossary.words import code, fields, in_words, inline, link, links, paragraphs, term
+from gateway.glossary.words import TABLE, code, fields, in_words, inline, link, links, paragraphs, term
 from gateway.http import Answer, Asked
 
 HEADERS = (
@@ -92,7 +92,7 @@ def event(found: EventTerm, of: ContextTerm) -> str:
     return term("event", found.name, f"{of.name}.{found.name}", found.about, [
         ("after", links(found.recorded_by, of.name)),
         ("asks for", links(found.asks, of.name)),
-        ("feeds", ", ".join(f'<a href="#{name}">{name}</a>' for name in found.feeds)),
+        ("feeds", ", ".join(f'<a href="#{TABLE}{name}">{name}</a>' for name in found.feeds)),
         ("subject", code(found.subject)),
         ("fields", fields(found.fields)),
     ])  # fmt: skip
@@ -122,7 +122,8 @@ def by_itself(of: ContextTerm) -> Iterator[str]:
             ("again after", f"{in_words(of.effect.within_s)} of silence"),
         ])  # fmt: skip
     if of.copy:
-        yield term("value", of.copy.name, of.copy.name, of.copy.about, [("follows", links(of.copy.follows, of.name))])
+        name, follows = of.copy.name, links(of.copy.follows, of.name)
+        yield term("value", name, TABLE + name, of.copy.about, [("follows", follows)])
 
 
 def read_model(found: ReadModelTerm) -> str:
@@ -131,9 +132,9 @@ def read_model(found: ReadModelTerm) -> str:
         ("key", ", ".join(map(code, found.key))),
         ("row", fields(found.fields)),
     ]
-    table = term("value", "Table", f"{found.name}.table", "", facts)
+    table = term("value", "Table", f"{TABLE}{found.name}.row", "", facts)
     return (
-        f'<div id="{found.name}"><h3>{found.name}</h3>{paragraphs(found.about)}'
+        f'<div id="{TABLE}{found.name}"><h3>{found.name}</h3>{paragraphs(found.about)}'
         f'<div class="terms">{table}{"".join(map(query, found.queries))}</div></div>'
     )
 

@@ -8,6 +8,8 @@ from common.glossary.terms import Field
 from gateway.glossary.flows import owner, short
 
 CODE = re.compile(r"`([^`]+)`")
+TABLE = "table."
+"""Begins the anchor of a read model: it may have the name of a context."""
 
 
 def paragraphs(about: str) -> str:
