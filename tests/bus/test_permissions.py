@@ -70,7 +70,9 @@ async def doors(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serve
         Entry(name, roles, "", hash_password(name)) for name, roles in (("alice", ["guest"]), ("bob", ["keeper"]))
     ]
     hashes = {user: hash_password(user) for user in OWN}
-    server = Server(tmp_path_factory.mktemp("doors"), nats_users(entries, COMMANDS_OF, ["FindDoor"], hashes))
+    server = Server(
+        tmp_path_factory.mktemp("doors"), nats_users(entries, COMMANDS_OF, ["FindDoor"], hashes, {"door": ["bell"]})
+    )
     await server.start()
     async with user(server, "admin") as admin:
         await provision_streams(admin.nc, sorted(COMMANDS_OF))
@@ -129,6 +131,7 @@ async def test_a_principal_sends_the_commands_of_its_roles_and_asks_in_its_own_n
         "query.bob.FindDoor",
         "query.alice.Unknown",
         "hint.door",
+        "erased",
         "beat.worker.door",
         "_INBOX.bob.x.1",
         "_INBOX.gateway.x.1",
@@ -235,7 +238,7 @@ async def test_a_reply_subject_outside_the_inboxes_gets_no_answer(as_user: Conne
     assert event.pending_msgs == 0
 
 
-async def test_a_context_works_on_its_own_and_reads_all(as_user: Connect) -> None:
+async def test_a_context_works_on_its_own_and_reads_what_it_follows(as_user: Connect) -> None:
     context, alice = await as_user("context-door"), await as_user("alice")
     await alice.nc.jetstream().publish(OPEN, b"")
     for stream, filters in ((COMMANDS, ["work.door.>", "command.*.door.>"]), ("EVENTS_bell", ["event.bell.>"])):
@@ -247,6 +250,7 @@ async def test_a_context_works_on_its_own_and_reads_all(as_user: Connect) -> Non
         assert await context.may_publish(subject)
     assert (await context.nc.jetstream().publish("command.door.bell.b1.Ring", b"")).stream == COMMANDS
     assert await context.may_subscribe("hint.door")
+    assert await context.may_subscribe("erased")
     assert context.errors.counts == {}
 
 
@@ -258,6 +262,7 @@ async def test_a_context_works_on_its_own_and_reads_all(as_user: Connect) -> Non
         "event.bell.Rung.b1",
         "receipt.alice.bell.c1",
         "hint.bell",
+        "erased",
         "query.alice.FindDoor",
         "_INBOX.alice.x.1",
         "$JS.API.STREAM.DELETE.COMMANDS",
