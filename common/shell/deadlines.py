@@ -15,7 +15,6 @@ import msgspec
 
 from common.bus.outgoing import Message
 from common.context import Context, Deadline
-from common.faults import described
 from common.recorded import derived_id
 from common.shell.asking import PASSING, Asking
 from common.shell.patience import LONGEST_S, SHORTEST_S, is_command_fault
@@ -52,7 +51,7 @@ class Deadlines:
             except Exception as error:
                 if not isinstance(error, PASSING) or is_command_fault(error):
                     log.exception("no deadline of %s fires any more", self._context.name)
-                    self.error = described(error)
+                    self.error = f"{type(error).__name__}: {error}"
                     return
                 self._troubled(f"{type(error).__name__}: {error}")
                 await asyncio.sleep(delay * random.uniform(0.7, 1.3))

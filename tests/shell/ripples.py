@@ -99,22 +99,13 @@ class Pond:
 
     async def take(self) -> list[Asked]:
         """What was asked, in its order; it is removed."""
-        state = (await ask_jetstream(self.nc, f"STREAM.INFO.{self.stream}", {}))["state"]
-        found = await self._stored(state)
-        await ask_jetstream(self.nc, f"STREAM.PURGE.{self.stream}", {"seq": state["last_seq"] + 1})
+        found, last = await stored_in(self.nc, self.stream)
+        await ask_jetstream(self.nc, f"STREAM.PURGE.{self.stream}", {"seq": last + 1})
         return found
 
     async def asked(self) -> list[Asked]:
         """What was asked, in its order."""
-        return await self._stored((await ask_jetstream(self.nc, f"STREAM.INFO.{self.stream}", {}))["state"])
-
-    async def _stored(self, state: dict[str, Any]) -> list[Asked]:
-        found = []
-        for sequence in range(max(state["first_seq"], 1), state["last_seq"] + 1):
-            message = await self.nc.jetstream().get_msg(self.stream, seq=sequence)
-            _, _, _, key, kind = (message.subject or "").split(".")
-            found.append(Asked(kind, key, msgspec.json.decode(message.data or b""), dict(message.headers or {})))
-        return found
+        return (await stored_in(self.nc, self.stream))[0]
 
     async def has_asked(self, count: int) -> bool:
         """Whether so many commands are stored."""
@@ -127,6 +118,17 @@ class Pond:
             context or self.name,
         )
         return found or 0
+
+
+async def stored_in(nc: Client, stream: str) -> tuple[list[Asked], int]:
+    """The commands in a stream, and the place of the last."""
+    state = (await ask_jetstream(nc, f"STREAM.INFO.{stream}", {}))["state"]
+    found = []
+    for sequence in range(max(state["first_seq"], 1), state["last_seq"] + 1):
+        message = await nc.jetstream().get_msg(stream, seq=sequence)
+        _, _, _, key, kind = (message.subject or "").split(".")
+        found.append(Asked(kind, key, msgspec.json.decode(message.data or b""), dict(message.headers or {})))
+    return found, state["last_seq"]
 
 
 @asynccontextmanager

@@ -1,11 +1,11 @@
 """Small batches to append."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from common.context import Claim
 from common.store.append import Batch
-from common.store.new_rows import NewEvent, NewReceipt
+from common.store.new_rows import NewDeadline, NewEvent, NewReceipt
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -26,8 +26,15 @@ def batch(
     done: dict[str, int] | None = None,
     claims: dict[Claim, tuple[str | None, str | None]] | None = None,
     rows: dict[str, tuple[int, str]] | None = None,
+    deadlines: Sequence[NewDeadline] = (),
 ) -> Batch:
-    return Batch(done or {"0": 1}, list(events), list(receipts), claims or {}, rows or {}, [])
+    by_name = {(each.stream, each.name): each for each in deadlines}
+    return Batch(done or {"0": 1}, list(events), list(receipts), claims or {}, rows or {}, [], by_name)
+
+
+def deadline(stream: str, seconds: float | None, name: str = "return", event_id: str = "e1") -> NewDeadline:
+    within = None if seconds is None else timedelta(seconds=seconds)
+    return NewDeadline(stream, name, within, event_id, "c1")
 
 
 def orders(prefix: str, count: int, done: dict[str, int] | None = None) -> Batch:
