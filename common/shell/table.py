@@ -33,7 +33,8 @@ class Table:
     def change(self, key: str, state: Any, version: int, added: int, claims: Sequence[ClaimChange]) -> None:
         """`added` is the bytes of the new events."""
         before = self.stream(key)
-        self.changed[key] = StreamState(state, version, (before.weight if before else 0) + added)
+        weight, since, old = (before.weight, before.since, before.version) if before else (0, 0, 0)
+        self.changed[key] = StreamState(state, version, weight + added, "", since + version - old)
         self.changes.extend(claims)
         for claim, _, owner in claims:
             self._claims[claim] = owner

@@ -16,9 +16,10 @@ from common.messages import Rejected
 from common.shell.admission import Admission, Admitted, Dropped, Stored
 from common.shell.cache import Cache
 from common.shell.clocks import UNTIMED, Clocks
-from common.shell.decision import Decider, known_of, person_of
+from common.shell.decision import Decider, holder_of, known_of, person_of
 from common.shell.lease import LeaseKeeper
 from common.shell.patience import patiently
+from common.shell.snapshots import Snapshots
 from common.shell.telling import Outbox, Telling
 from common.shell.vault import Keys, Vault
 from common.store.append import CountMismatch, LeaseLost, append
@@ -55,7 +56,8 @@ class Worker:
         self._leases = leases
         self._lease_table = LeaseTable(pool, context.name)
         self._loader, self._decider = Loader(context), Decider(context)
-        self._cache = Cache()
+        self._cache = Cache(context.snapshot)
+        self.snapshots = Snapshots(context, pool)
         self._telling = Telling(EventReader(pool, context.name), outbox, clocks)
         self.tally, self.hops, self.sizes = self._telling.tally, self._telling.hops, self._telling.sizes
 
@@ -146,7 +148,7 @@ class Worker:
         decided = monotonic()
         appended = await append(self._pool, self._context.name, epochs, draft.batch)
         by_stream = {command.key: epochs[command.lease] for command in commands if command.command}
-        self._cache.keep(loaded.states | draft.states, by_stream)
+        self._cache.keep(loaded.states | self.snapshots.note(draft.states, appended), by_stream)
         await self._telling.tell(draft, appended, decided)
 
     def _epochs(self, batch: Sequence[Admitted | Dropped]) -> dict[str, int]:
@@ -168,8 +170,8 @@ class Worker:
         for command in commands:
             if state := self._cache.get(command.key, epochs[command.lease]):
                 cached[command.key] = state
-        wanted.keys = distinct(wanted.keys)
-        wanted.streams = [key for key in wanted.keys if key not in cached]
+        wanted.holders = distinct(wanted.holders)
+        wanted.streams = distinct(key for key, _ in wanted.holders if key not in cached)
         keys, loaded = await asyncio.gather(
             self._vault.find(person_of(command) for command in commands), self._loader.load(self._pool, wanted)
         )
@@ -185,7 +187,7 @@ class Worker:
             log.exception("%s %s crashed and is parked", command.type, command.command_id)
             condemned[name_of(command)] = described(crash)
             return
-        wanted.keys.append(command.key)
+        wanted.holders.append(holder_of(self._context, command))
         wanted.claims += claims
         wanted.references += references
 

@@ -20,7 +20,7 @@ from contexts.stock.events import (
     StockReceived,
     StockReserved,
 )
-from contexts.stock.site import Site, Stocktake, evolve, freeze, thaw
+from contexts.stock.site import Site, Stocktake, evolve, freeze, thaw, weigh
 
 CONTEXT = Context(
     name="stock",
@@ -38,6 +38,6 @@ CONTEXT = Context(
     initial=Site(),
     decide=decide,
     evolve=evolve,
-    snapshot=Snapshot(form=Stocktake, freeze=freeze, thaw=thaw),
+    snapshot=Snapshot(form=Stocktake, freeze=freeze, thaw=thaw, weigh=weigh),
     held_by=held_by,
 )

@@ -33,6 +33,7 @@ ROLES = {
     "bob": frozenset({"member"}),
     "guest": frozenset({"guest"}),
     "keeper": frozenset({"catalogue"}),
+    "warehouse": frozenset({"warehouse"}),
 }
 
 numbers = itertools.count(1)

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from common.config import Settings
-from common.store.migrate import MigrationError, migrate_schema
+from common.store.migrate import MigrationError, migrate_schema, scripts
 from common.store.pool import open_pool
 
 
@@ -14,7 +14,7 @@ async def test_processes_that_start_together_apply_each_file_once(settings: Sett
     dsn = settings.write_dsn("together")
     applied = await asyncio.gather(*(migrate_schema(dsn, "context", "together") for _ in range(6)))
     files = [file for files in applied for file in files if file.startswith("together/")]
-    assert sorted(files) == ["together/001_event_store.sql", "together/002_traces.sql"]
+    assert sorted(files) == [f"together/{name}" for name, _ in scripts("context")]
     assert await migrate_schema(dsn, "context", "together") == []
 
 

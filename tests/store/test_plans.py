@@ -2,11 +2,14 @@
 
 import re
 
+from msgspec.structs import replace
+
 from common.store.append_sql import build_statement
 from common.store.load import Loader
 from common.store.reader import BRIEF
 from common.store.traces import EVENTS, FOUND
 from contexts.order.wiring import CONTEXT as ORDER
+from contexts.stock.wiring import CONTEXT as STOCK
 from tests.shell.lending import lending
 from tests.store.conftest import Store
 
@@ -27,12 +30,21 @@ async def plan(store: Store, sql: str) -> str:
 async def test_the_load_goes_by_index_on_empty_tables_too(store: Store) -> None:
     found = await plan(store, Loader(lending(store.name))._sql)
     assert not SCANS.findall(found), found
-    for index in ("receipts_pkey", "events_stream_version_key", "claims_pkey", "parked_key_id_idx"):
+    for index in ("receipts_pkey", "events_stream_version_key", "claims_pkey", "parked_held"):
         assert index in found
 
 
+async def test_the_load_of_a_context_with_snapshots_goes_by_index_on_empty_tables_too(store: Store) -> None:
+    found = await plan(store, Loader(replace(STOCK, name=store.name))._sql)
+    assert not SCANS.findall(found), found
+    assert "snapshots_pkey" in found
+    assert re.search(r"Index Cond: \(\(stream = \S+\) AND \(version > ", found), found
+    assert len(re.findall(r"snapshots_pkey.*\n +Index Cond", found)) == 2, found
+    assert len(re.findall(r"on events l\S* .*\n +Index Cond: \(\(stream = \S+\) AND \(version = ", found)) == 2, found
+
+
 async def test_the_append_goes_by_index_on_empty_tables_too(store: Store) -> None:
-    found = await plan(store, build_statement(store.name, claims=True, rows=True, parked=True))
+    found = await plan(store, build_statement(store.name, claims=True, rows=True, parked=True, deadlines=True))
     assert not SCANS.findall(found), found
 
 
