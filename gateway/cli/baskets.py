@@ -14,26 +14,48 @@ from typing import Any
 import duckdb
 from msgspec import Struct
 
+from contexts.customer.commands import RegisterCustomer
 from contexts.order.commands import Address, PlaceOrder, RequestedLine
+from contexts.stock.commands import Goods, ReceiveStock
+from gateway.cli.sending import Wish
 
 CHANNEL = "replay"
 PAYMENT, CURRENCY = "pm_ok", "USD"
 # The file knows no names; somebody has to be delivered to.
 NOBODY = Address("A Household", "1 Main Street", "Springfield", "45501", "US")
 FETCHED = 500
+FIRST_BLOCK, CHUNK = 1_000, 500
+"""Goods come for blocks of baskets: the first thousand, then as many again as there were. So what a delivery of goods
+holds does not depend on how many baskets are played, and playing more of them later brings nothing twice."""
 
 FIRST = """
-SET VARIABLE transactions = '{transactions}';
-SET VARIABLE products = '{products}';
 CREATE VIEW bought AS SELECT *, round(sales_value * 100)::BIGINT AS cents, transaction_timestamp AS sold_at
-    FROM read_parquet(getvariable('transactions'));
+    FROM read_parquet('{transactions}');
 CREATE TABLE firsts AS
     SELECT basket_id, min(sold_at) AS sold_at, min(household_id) AS household, min(store_id) AS store
     FROM bought GROUP BY basket_id ORDER BY 2, 1 LIMIT {n};
 CREATE TABLE lines AS
     SELECT basket_id, bought.product_id::VARCHAR AS sku, quantity, cents, department
     FROM bought JOIN firsts USING (basket_id)
-    LEFT JOIN read_parquet(getvariable('products')) AS p ON p.product_id = bought.product_id;
+    LEFT JOIN read_parquet('{products}') AS p ON p.product_id = bought.product_id;
+"""
+GOODS = """
+WITH places AS (
+    SELECT basket_id, min(sold_at) AS sold_at, min(store_id) AS store,
+        row_number() OVER (ORDER BY min(sold_at), basket_id) - 1 AS place
+    FROM bought GROUP BY basket_id
+), blocks AS (
+    SELECT *, CASE WHEN place < {first} THEN 0 ELSE {first} << floor(log2(place // {first}))::INTEGER END AS block
+    FROM places
+), needed AS (
+    SELECT block, store, product_id::VARCHAR AS sku, sum(quantity)::BIGINT AS quantity
+    FROM bought JOIN blocks USING (basket_id) WHERE block < {n} AND quantity > 0 GROUP BY 1, 2, 3
+), chunked AS (
+    SELECT *, (row_number() OVER (PARTITION BY block, store ORDER BY sku) - 1) // {chunk} AS chunk FROM needed
+)
+SELECT block, (SELECT min(sold_at) FROM blocks AS b WHERE b.block = c.block), store, chunk,
+    list(sku ORDER BY sku), list(quantity ORDER BY sku)
+FROM chunked AS c GROUP BY block, store, chunk ORDER BY block, store, chunk
 """
 BASKETS = """
 SELECT basket_id, any_value(sold_at), any_value(household), any_value(store), list(sku ORDER BY sku),
@@ -67,18 +89,19 @@ class Sums(Struct, frozen=True):
     largest_quantity: int
 
 
-class Basket(Struct, frozen=True):
-    """One basket as an order, and the id that makes sending it twice harmless."""
+class Basket(Wish[PlaceOrder], frozen=True):
+    """One basket as an order."""
 
-    command_id: str
-    order: PlaceOrder
+    @property
+    def order(self) -> PlaceOrder:
+        return self.command
 
 
 class Baskets:
     """The first `n` baskets by time, then by id. Raises `FileNotFoundError` when the files are not installed."""
 
     def __init__(self, n: int) -> None:
-        folder = data_folder()
+        folder, self._n = data_folder(), n
         self._files = duckdb.connect(":memory:")
         names = {name: str(folder / f"{name}.parquet").replace("'", "''") for name in ("transactions", "products")}
         self._files.execute(FIRST.format(n=n, **names))
@@ -97,23 +120,34 @@ class Baskets:
         rows = self._files.execute("SELECT basket_id FROM firsts ORDER BY sold_at, basket_id").fetchall()
         return [order_id(number) for (number,) in rows]
 
+    def households(self) -> Iterator[Wish[RegisterCustomer]]:
+        """Those who buy, as customers: nobody else is admitted."""
+        return map(household, self._rows("SELECT DISTINCT household FROM firsts ORDER BY 1"))
+
+    def goods(self) -> Iterator[Wish[ReceiveStock]]:
+        """What has to come to the stores before: all that these baskets take, and the rest of their last block."""
+        return map(received, self._rows(GOODS.format(n=self._n, first=FIRST_BLOCK, chunk=CHUNK)))
+
     def __iter__(self) -> Iterator[Basket]:
+        return map(basket, self._rows(BASKETS))
+
+    def _rows(self, question: str) -> Iterator[tuple[Any, ...]]:
         cursor = self._files.cursor()
-        cursor.execute(BASKETS)
+        cursor.execute(question)
         while rows := cursor.fetchmany(FETCHED):
-            yield from map(basket, rows)
+            yield from rows
 
 
 def basket(row: tuple[Any, ...]) -> Basket:
-    number, sold_at, household, store, *columns = row
+    number, sold_at, buyer, store, *columns = row
     lines = tuple(
         RequestedLine(sku=sku, quantity=quantity, amount=cents, department=department)
         for sku, quantity, cents, department in zip(*columns, strict=True)
     )
     order = PlaceOrder(
         order_id=order_id(number),
-        customer_id=f"household-{household}",
-        site=f"store-{store}",
+        customer_id=customer_id(buyer),
+        site=site(store),
         deliver_to=NOBODY,
         payment_method=PAYMENT,
         currency=CURRENCY,
@@ -122,6 +156,30 @@ def basket(row: tuple[Any, ...]) -> Basket:
         at=sold_at.replace(tzinfo=UTC),
     )
     return Basket(f"replay-{number}", order)
+
+
+def household(row: tuple[Any, ...]) -> Wish[RegisterCustomer]:
+    """The file knows no names and no addresses; an e-mail that is nobody's is made up."""
+    (number,) = row
+    name = customer_id(number)
+    command = RegisterCustomer(customer_id=name, name=f"Household {number}", email=f"{name}@example.org")
+    return Wish(f"replay-{name}", command)
+
+
+def received(row: tuple[Any, ...]) -> Wish[ReceiveStock]:
+    """One chunk of what a store gets for a block of baskets, just before the first of them."""
+    block, first_sale, store, chunk, *columns = row
+    lines = tuple(Goods(sku, quantity) for sku, quantity in zip(*columns, strict=True))
+    command = ReceiveStock(site(store), lines, first_sale.replace(tzinfo=UTC))
+    return Wish(f"replay-stock-{store}-{block}-{chunk}", command)
+
+
+def customer_id(household: int) -> str:
+    return f"household-{household}"
+
+
+def site(store: int) -> str:
+    return f"store-{store}"
 
 
 def order_id(number: int) -> str:

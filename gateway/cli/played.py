@@ -17,14 +17,18 @@ class Tables(Struct, frozen=True):
 
 
 class Played(Struct, frozen=True):
-    """What happened. Rates are orders a second: until all were stored, and until all were visible."""
+    """What happened. Rates are orders a second until all were stored, until all were visible, and until all had come as
+    far as they go without a warehouse. `states` says how many orders stand where.
+    """
 
     sent: int
     skipped: int
     stored_per_s: float | None
     visible_per_s: float | None
+    settled_per_s: float | None
     visible_p50_ms: float | None
     visible_p99_ms: float | None
+    states: dict[str, int]
     read: Tables
     file: Sums
 
@@ -48,9 +52,12 @@ def show(played: Played, console: Console) -> None:
     if played.sent:
         console.print(
             f"{played.sent:,} orders: {played.stored_per_s:,.0f} a second stored, {played.visible_per_s:,.0f} a second "
-            f"visible\nrecorded to visible: p50 {ms(played.visible_p50_ms)}, p99 {ms(played.visible_p99_ms)}",
+            f"visible, {played.settled_per_s:,.0f} a second as far as they go\n"
+            f"recorded to visible: p50 {ms(played.visible_p50_ms)}, p99 {ms(played.visible_p99_ms)}",
             highlight=False,
         )
+    stand = ", ".join(f"{number:,} {state}" for state, number in played.states.items())
+    console.print(f"They are: {stand}. `daybook simulate` dispatches and delivers.", highlight=False)
     if played.skipped:
         console.print(f"{played.skipped:,} were there already and were not sent again", highlight=False)
     console.print("Odd in the file, and kept as it is:", highlight=False)

@@ -1,37 +1,34 @@
 """`daybook replay`: a grocer's real baskets as orders, then the proof that the read table equals the file."""
 
 import asyncio
+import itertools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import asyncpg
 import click
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from common.bus.outgoing import OutcomeUnknown, StreamFull
-from common.client import body_of, connect
 from common.config import Settings
-from gateway.cli.baskets import Basket, Baskets
-from gateway.cli.keepalive import KeepAlive, Reply
+from gateway.cli.baskets import Baskets
+from gateway.cli.keepalive import KeepAlive
 from gateway.cli.played import Played, Tables, show
+from gateway.cli.sending import PATIENCE_S, PRINCIPAL, Send, Wish, send_all, sender
 from gateway.cli.up import http_url
 
-PRINCIPAL = "replay"
-CONCURRENT = {"http": 64, "nats": 256}
-PATIENCE_S = 60.0
-"""How long nothing may move before we give up."""
 POLL_S = 0.1
-AGAIN = (429, 503, 504)
-
-Send = Callable[[Basket], Awaitable[None]]
+SETTLE_S = 15.0
+"""How long no order may move before we say how they stand. Without reactions none of them ever does."""
+MOVING = ("placed", "admitted", "reserved", "cancelling")
 
 VISIBLE = "SELECT order_id FROM read.orders WHERE order_id = ANY($1)"
 READ_SUMS = """SELECT count(*), coalesce(sum(total), 0)::bigint, coalesce(sum(units), 0)::bigint,
     coalesce(sum(jsonb_array_length(lines)), 0)::bigint FROM read.orders WHERE order_id = ANY($1)"""
+STATES = "SELECT state, count(*) FROM read.orders WHERE order_id = ANY($1) GROUP BY 1 ORDER BY 2 DESC, 1"
 
 
 @click.command()
@@ -73,92 +70,68 @@ async def _play(settings: Settings, chosen: Baskets, via: str, console: Console,
     try:
         ids = chosen.order_ids()
         there = await _visible(reads, ids)
-        begun = time.monotonic()
         with _progress(console) as bars:
-            stored = bars.add_task("stored", total=len(ids), completed=len(there))
-            async with _sender(settings, via, http) as send:
-                await _send_all((b for b in chosen if b.order.order_id not in there), send, via, rate, bars, stored)
-            all_stored = time.monotonic()
+            async with sender(settings, via, http) as send:
+                if len(there) < len(ids):
+                    await _prepare(chosen, send, via, bars)
+                begun = time.monotonic()
+                stored = bars.add_task("stored", total=len(ids), completed=len(there))
+                new = (basket for basket in chosen if basket.order.order_id not in there)
+                sent = await send_all(new, send, via, partial(bars.advance, stored), rate)
+            times = [time.monotonic()]
             await _all_visible(reads, http, ids, bars)
-        all_visible = time.monotonic()
-        sent = len(ids) - len(there)
+            times.append(time.monotonic())
+            states = await _settled(reads, ids, bars)
+            times.append(time.monotonic())
         p50, p99 = await _latency(http) if sent else (None, None)
         row: Any = await reads.fetchrow(READ_SUMS, ids)
-        rates = [round(sent / (end - begun), 1) if sent else None for end in (all_stored, all_visible)]
-        return Played(sent, len(there), rates[0], rates[1], p50, p99, Tables(*row), chosen.sums())
+        stored_per_s, visible_per_s, settled_per_s = (round(sent / (t - begun), 1) if sent else None for t in times)
+        return Played(
+            sent=sent,
+            skipped=len(there),
+            stored_per_s=stored_per_s,
+            visible_per_s=visible_per_s,
+            settled_per_s=settled_per_s,
+            visible_p50_ms=p50,
+            visible_p99_ms=p99,
+            states=states,
+            read=Tables(*row),
+            file=chosen.sums(),
+        )
     finally:
         http.close()
         await reads.close()
 
 
+async def _prepare(chosen: Baskets, send: Send, via: str, bars: Progress) -> None:
+    """Sees to it that who buys is a customer, and that what is bought is there.
+
+    It need not be decided before the orders are sent: each customer and each site is asked in the order of arrival.
+    """
+    task = bars.add_task("prepared", total=None)
+    wishes: Iterator[Wish[Any]] = itertools.chain(chosen.households(), chosen.goods())
+    number = await send_all(wishes, send, via, partial(bars.advance, task))
+    bars.update(task, total=number)
+
+
+async def _settled(reads: Any, ids: Sequence[str], bars: Progress) -> dict[str, int]:
+    """How many orders are in which state, once none of them waits for anybody but the warehouse."""
+    task = bars.add_task("settled", total=len(ids))
+    states: dict[str, int] = {}
+    moved = time.monotonic()
+    while True:
+        now: dict[str, int] = {state: number for state, number in await reads.fetch(STATES, ids)}
+        moving = sum(now.get(state, 0) for state in MOVING)
+        bars.update(task, completed=len(ids) - moving)
+        if now != states:
+            states, moved = now, time.monotonic()
+        if not moving or time.monotonic() - moved > SETTLE_S:
+            return states
+        await asyncio.sleep(POLL_S)
+
+
 async def _visible(reads: Any, ids: Sequence[str]) -> set[str]:
     return {row[0] for row in await reads.fetch(VISIBLE, ids)}
-
-
-async def _send_all(baskets: Iterator[Basket], send: Send, via: str, rate: float, bars: Progress, task: TaskID) -> None:
-    """Sends from one iterator by many at a time, at most `rate` a second in all."""
-    begun, number = time.monotonic(), 0
-
-    async def some() -> None:
-        nonlocal number
-        for basket in baskets:
-            number += 1
-            if rate and (early := begun + number / rate - time.monotonic()) > 0:
-                await asyncio.sleep(early)
-            await _insist(basket, send)
-            bars.advance(task)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(CONCURRENT[via]):
-                group.create_task(some())
-    except* click.ClickException as troubles:
-        raise troubles.exceptions[0] from None
-
-
-async def _insist(basket: Basket, send: Send) -> None:
-    """Sends until it is known to be stored: the command's id makes repeating harmless."""
-    deadline, pause = time.monotonic() + PATIENCE_S, 0.1
-    while True:
-        try:
-            return await send(basket)
-        except (OSError, OutcomeUnknown, StreamFull, NotNow) as error:
-            if time.monotonic() > deadline:
-                raise click.ClickException(f"nothing is taken for {PATIENCE_S:.0f} s: {error}") from None
-        await asyncio.sleep(pause)
-        pause = min(2 * pause, 2.0)
-
-
-class NotNow(Exception):
-    """The gateway asks to come again later."""
-
-
-@asynccontextmanager
-async def _sender(settings: Settings, via: str, http: KeepAlive) -> AsyncIterator[Send]:
-    """How to send a basket by the chosen door."""
-    if via == "http":
-
-        async def post(basket: Basket) -> None:
-            headers = f"Idempotency-Key: {basket.command_id}\r\n"
-            _check(await http.post(f"/orders/{basket.order.order_id}", body_of(basket.order), headers))
-
-        yield post
-        return
-    async with connect(settings.nats_url, PRINCIPAL, settings.password(PRINCIPAL)) as daybook:
-
-        async def publish(basket: Basket) -> None:
-            await daybook.send(basket.order, command_id=basket.command_id)
-
-        yield publish
-
-
-def _check(reply: Reply) -> None:
-    if reply.status == 202:
-        return
-    text = reply.body.decode(errors="replace")[:300]
-    if reply.status in AGAIN:
-        raise NotNow(text)
-    raise click.ClickException(f"the gateway answers {reply.status}: {text}")
 
 
 async def _all_visible(reads: Any, http: KeepAlive, ids: Sequence[str], bars: Progress) -> None:
