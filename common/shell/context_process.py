@@ -157,7 +157,7 @@ class ContextPart:
         outbox = bus_outbox(nc, name, handover)
         self._worker = Worker(context, admission, writer, vault, self._leases, outbox, self._clocks)
         self._feed = Feed(nc, name, self._worker, self._leases, table, settings.batch)
-        self._relay = Relay(nc, handover, name, self._clocks.store)
+        self._relay, self._handover = Relay(nc, handover, name, self._clocks.store), handover
         self._reference_trouble = self.metrics = ""
         dispatcher = QueryDispatcher(context_queries(context, vault.opened))
         arrival = Arrival(nc, self._reader, self._receipt)
@@ -174,7 +174,7 @@ class ContextPart:
         """All that has to run, each until cancelled."""
         works = [self._leases.run(), self._feed.run(), self._feed.purge(), self._beat()]
         works += [self._clocks.bus.run(), self._clocks.store.run()]
-        works.append(under_lease(self._leases, RELAY, self._relay.run))
+        works.append(under_lease(self._leases, RELAY, self._run_relay))
         if self._context.snapshot:
             works.append(self._worker.snapshots.run())
         if self._context.reference:
@@ -184,6 +184,14 @@ class ContextPart:
         if self._effects:
             works.append(under_lease(self._leases, EFFECTS, self._effects.run))
         return works
+
+    async def _run_relay(self) -> None:
+        """While it runs here, it is woken without the bus."""
+        self._handover.wake = self._relay.wake
+        try:
+            await self._relay.run()
+        finally:
+            self._handover.wake = None
 
     async def _keep_reference(self) -> None:
         """Keeps the context's own table of other contexts' facts, in its own schema."""

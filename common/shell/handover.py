@@ -1,7 +1,7 @@
 """What the worker of this process has just recorded, kept a moment for the relay, which need not read it back."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from common.recorded import Recorded
@@ -17,6 +17,8 @@ class Handover(EventReader):
     def __init__(self, pool: Any, context: str) -> None:
         super().__init__(pool, context)
         self._waiting: deque[Recorded] = deque()
+        self.wake: Callable[[], None] | None = None
+        """Called when something is at hand, while the relay runs in this process and needs no hint on the bus."""
 
     def put(self, events: Sequence[Recorded]) -> None:
         """Takes a batch that has been recorded. After a gap, as when another worker wrote, it begins anew."""
@@ -24,6 +26,8 @@ class Handover(EventReader):
         if waiting and (waiting[-1].position + 1 != events[0].position or len(waiting) + len(events) > MOST):
             waiting.clear()
         waiting.extend(events)
+        if self.wake:
+            self.wake()
 
     async def page(self, after: int, limit: int) -> list[Recorded]:
         waiting = self._waiting

@@ -35,7 +35,8 @@ def bus_outbox(nc: Client, context: str, handover: Handover) -> Outbox:
 
     async def recorded(events: Sequence[Recorded]) -> None:
         handover.put(events)
-        await quietly(publish_frames(nc, [_hint]))
+        if not handover.wake:  # The relay runs in another process.
+            await quietly(publish_frames(nc, [_hint]))
 
     _hint = frame(f"hint.{context}", _version, b"")
 

@@ -20,7 +20,6 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
-import msgspec
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -39,6 +38,7 @@ from common.shell.clocks import UNMEASURED, ServerClock
 from common.shell.durations import timed
 from common.shell.hops import Hops
 from common.shell.patience import AWAY
+from common.shell.refusals import Overtaken, Refused, Stalled, acknowledgement, refusal
 from common.shell.tail import Tail, TailReader
 from common.store.reader import EventReader
 from common.subjects import event_subject
@@ -56,19 +56,6 @@ SHORTEST_S, LONGEST_S = 0.05, 2.0
 EXPECTED_SEQUENCE = "Nats-Expected-Last-Sequence"
 EXPECTED_ID = "Nats-Expected-Last-Msg-Id"
 MESSAGE_ID = "Nats-Msg-Id"
-WRONG_LAST_ID, WRONG_LAST_SEQUENCE = 10070, 10071
-
-
-class Refused(Exception):
-    """The stream did not take a batch as it was, or did not say so in time."""
-
-
-class Overtaken(Refused):
-    """Somebody else's message came between the tail and a batch."""
-
-
-class Stalled(Exception):
-    """The store is not the one that the stream was filled from: somebody has to decide (protocol P10)."""
 
 
 EXPECTED = (*AWAY, ApiError, nats.errors.Error, Refused, Stalled)
@@ -234,19 +221,8 @@ class Relay:
             self._ack.set_result(acknowledgement(message))
 
     async def _hinted(self, message: Msg) -> None:
+        self.wake()
+
+    def wake(self) -> None:
+        """There is something new in the store."""
         self._woken.set()
-
-
-def acknowledgement(message: Msg) -> dict[str, Any]:
-    """What the stream answered to a publish; an empty answer means that no stream listens there."""
-    try:
-        answer: dict[str, Any] = msgspec.json.decode(message.data)
-    except msgspec.MsgspecError:
-        return {"error": (message.headers or {}).get("Status", "no answer")}
-    return answer
-
-
-def refusal(error: Any) -> Refused:
-    """What the stream had against a batch."""
-    raced = isinstance(error, dict) and error.get("err_code") in (WRONG_LAST_ID, WRONG_LAST_SEQUENCE)
-    return Overtaken(str(error)) if raced else Refused(str(error))

@@ -13,7 +13,7 @@ from gateway.doors import route
 from gateway.http import Answer, Asked
 from tests.gateway.doors import Doors, deciding, receipt
 
-OPEN = ("/livez", "/readyz/commands", "/openapi.json", "/docs", "/docs/static/swagger-ui-bundle.js")
+OPEN = ("/livez", "/readyz/commands", "/openapi.json", "/docs", "/docs/glossary", "/docs/static/swagger-ui-bundle.js")
 
 
 def check(answer: httpx.Response, status: int, code: str) -> None:

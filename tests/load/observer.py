@@ -15,7 +15,7 @@ from typing import Any
 import asyncpg
 import httpx
 
-from common.config import Settings
+from common.config import ConfigError, Settings
 from gateway.cli.keepalive import KeepAlive
 from tests.integration.ordering import BODY, PRINCIPAL
 
@@ -149,4 +149,7 @@ if __name__ == "__main__":
         asyncio.run(load(*map(float, sys.argv[2:])))
     else:
         words = [float(word) for word in sys.argv[1:]] + [20.0, 500.0][len(sys.argv) - 1 :]
-        print("\n".join(asyncio.run(observe(*words))))
+        try:
+            print("\n".join(asyncio.run(observe(*words))))
+        except ConfigError as error:
+            sys.exit(f"observer: {error}")

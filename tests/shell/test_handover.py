@@ -1,9 +1,14 @@
 """The relay may take what the worker has just recorded from its hands: it is what the store would give (P7)."""
 
+import asyncio
+
 import msgspec
+import pytest
 
 from common.shell.handover import MOST, Handover
+from common.shell.outbox import bus_outbox
 from tests.shell.conftest import Desk
+from tests.shell.worlds import World
 
 
 async def lent(desk: Desk, first: int, last: int) -> None:
@@ -32,6 +37,21 @@ async def test_after_a_gap_the_hand_holds_what_is_new_alone(desk: Desk) -> None:
     handover.put(desk.recorded[:2])
     handover.put(desk.recorded[4:])
     assert [e.position for e in await handover.page(0, 9)] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("here", [True, False])
+async def test_the_relay_is_told_in_this_process_or_else_over_the_bus(desk: Desk, world: World, here: bool) -> None:
+    await lent(desk, 1, 1)
+    hints = await world.nc.subscribe(f"hint.{desk.name}")
+    last = await world.nc.subscribe("receipt.>")
+    handover, woken = Handover(desk.pool, desk.name), asyncio.Event()
+    handover.wake = woken.set if here else None
+    outbox = bus_outbox(world.nc, desk.name, handover)
+    await outbox.recorded(desk.recorded)
+    await outbox.answered(desk.pushed)
+    await last.next_msg(timeout=5)
+    assert woken.is_set() == here
+    assert hints.pending_msgs == (0 if here else 1)
 
 
 async def test_the_hand_never_holds_more_than_it_may(desk: Desk) -> None:

@@ -11,7 +11,8 @@ import pytest_asyncio
 from nats.aio.client import Client
 
 from common.recorded import INCARNATION_HEADER, POSITION_HEADER, VERSION, VERSION_HEADER, Recorded, recorded_decoder
-from common.shell.relay import EXPECTED, Refused, Relay
+from common.shell.refusals import Refused
+from common.shell.relay import EXPECTED, Relay
 from common.shell.tail import Tail, TailReader
 from tests.bus.server import Server
 from tests.servers import until
