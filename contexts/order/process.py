@@ -29,6 +29,7 @@ from contexts.order.commands import (
     RecordReturn,
 )
 from contexts.order.events import (
+    CancellationCameTooLate,
     CancellationRequested,
     DeliveryRecalled,
     OrderAdmitted,
@@ -114,12 +115,17 @@ DELIVER_WITHIN = timedelta(days=14)
 
 
 def deadlines(event: Event) -> Sequence[Deadline]:
-    """By when an order must be paid, and delivered, from the moment that was recorded."""
+    """By when an order must be paid, and delivered, from the moment that was recorded.
+
+    One that had left when it was to be stopped has its time again: the deadline may be what was to stop it.
+    """
     match event:
         case OrderPlaced():
             return (Deadline("payment", PAY_WITHIN),)
         case OrderConfirmed():
             return (Deadline("payment", None), Deadline("delivery", DELIVER_WITHIN))
+        case CancellationCameTooLate():
+            return (Deadline("delivery", DELIVER_WITHIN),)
         case OrderCancelled():
             return (Deadline("payment", None), Deadline("delivery", None))
         case OrderDelivered() | OrderReturned():

@@ -15,6 +15,7 @@ from contexts.order.commands import (
     RecordReturn,
 )
 from contexts.order.events import (
+    CancellationCameTooLate,
     CancellationRequested,
     DeliveryRecalled,
     OrderCancelled,
@@ -187,3 +188,7 @@ def test_it_must_be_paid_and_delivered_in_time() -> None:
     assert deadlines(PLACED) == (Deadline("payment", PAY_WITHIN),)
     assert deadlines(CONFIRMED) == (Deadline("payment", None), Deadline("delivery", DELIVER_WITHIN))
     assert deadlines(DELIVERED) == (Deadline("delivery", None),)
+
+
+def test_an_order_that_was_to_be_stopped_and_had_left_must_be_delivered_in_time_again() -> None:
+    assert deadlines(CancellationCameTooLate(at=NOW)) == (Deadline("delivery", DELIVER_WITHIN),)
