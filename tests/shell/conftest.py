@@ -34,6 +34,7 @@ ROLES = {
     "guest": frozenset({"guest"}),
     "keeper": frozenset({"catalogue"}),
     "warehouse": frozenset({"warehouse"}),
+    "storefront": frozenset({"storefront"}),
 }
 
 numbers = itertools.count(1)
