@@ -98,7 +98,7 @@ def main(pairs: int, concurrency: int, background: int, file: Path | None) -> No
 
 async def on_its_own(pairs: int, concurrency: int, background: int) -> list[Figures]:
     with temporary_data() as data:
-        async with running_system(data) as system:
+        async with running_system(data, options=["--without-reactions"]) as system:
             return await both_doors(system, pairs, concurrency, background)
 
 

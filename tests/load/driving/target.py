@@ -70,9 +70,12 @@ def is_this_machine(host: str) -> bool:
 
 @asynccontextmanager
 async def own(material: Material) -> AsyncIterator[Target]:
-    """A system of its own in a temporary folder, with a catalogue to search; Ctrl-C does not reach it."""
+    """A system of its own in a temporary folder, with a catalogue to search; Ctrl-C does not reach it.
+
+    Nobody is registered and no shelf is filled there, so orders are taken and go no further.
+    """
     with temporary_data() as data:
-        async with running_system(data, apart=True) as system:
+        async with running_system(data, apart=True, options=["--without-reactions"]) as system:
             settings = system.settings
             target = chosen("", "", False, settings)
             await catalogue(target, settings.api_key(CATALOGUE), material)

@@ -22,7 +22,8 @@ ROWS = "SELECT count(*) FROM read.orders"
 
 @asynccontextmanager
 async def daybook(data: Path, sample: Sample) -> AsyncIterator[Running]:
-    async with running_system(data) as up:
+    # The rivals take an order and do nothing more with it: so its journey does not begin here either.
+    async with running_system(data, options=["--without-reactions"]) as up:
         settings = up.settings
         port, key = settings.http_port, settings.api_key(PRINCIPAL)
         loads = {f"http_{n}": by_http(port, "/orders", key, sample, n) for n in CONNECTIONS}
