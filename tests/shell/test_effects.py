@@ -315,7 +315,7 @@ async def test_an_event_that_cannot_be_read_stops_it_before_that_event(world: Wo
         await world.owner_says("""UPDATE {s}.events SET data = '{{"drops":"many"}}' WHERE position = 2""")
         await until(lambda: running.beat()["state"] == "red")
         await until(lambda: at(beach, 1))
-        assert "Undecodable" in running.error
+        assert "Undecodable: Added" in running.error
         assert await beach.told() == {"jar-1": 1}
 
 

@@ -12,6 +12,7 @@ import asyncpg
 import msgspec
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 
 from common.bus.api import ask_jetstream
 from common.bus.batches import FEW
@@ -25,12 +26,15 @@ from common.shell.lease import LeaseKeeper
 from common.shell.leased import under_lease
 from common.shell.reactions import Reactions
 from common.store.leases import LeaseTable
+from common.store.pool import open_pool
 from common.store.read_schema import create_tables
+from common.store.reader import EventReader
 from tests.bus.server import Server
 from tests.servers import until
 from tests.shell.conftest import Desk
 from tests.shell.ripples import (
     NoteDrops,
+    Pond,
     by_key,
     event_of,
     first,
@@ -91,7 +95,7 @@ async def test_each_event_asks_what_it_calls_for_in_the_name_of_the_context(worl
             reaction_id(cause.id, "NoteDrops", "jar-1"),
             reaction_id(cause.id, "WipeTable", "table"),
         ]
-        await until(lambda: of(reactions).at(world.name) == 3)
+        await until(lambda: of(reactions).listener.at(world.name) == 3)
         assert await water.place() == 3
         assert of(reactions).asked == 4
 
@@ -221,12 +225,15 @@ async def test_a_full_stream_loses_nothing_and_is_shown(world: World) -> None:
     seen: list[Any] = []
     async with pond(world, room=40_000) as water, running(water.reactions(context, batch=20)) as reactions:
         while await water.place() < 100:
-            await until(lambda: "StreamFull" in of(reactions).trouble or of(reactions).at(world.name) == 100)
-            if of(reactions).trouble:
+            await until(
+                lambda: "StreamFull" in of(reactions).listener.trouble or of(reactions).listener.at(world.name) == 100
+            )
+            if of(reactions).listener.trouble:
                 assert of(reactions).beat()["state"] == "red"
                 assert "StreamFull" in of(reactions).beat()["error"]
             seen += await water.take()
         await until(lambda: of(reactions).beat()["state"] == "live")
+        seen += await water.take()
     assert [each.body["drops"] for each in first(seen)] == list(range(100))
 
 
@@ -236,11 +243,11 @@ async def test_a_stream_that_is_not_there_yet_is_waited_for(world: World) -> Non
     async with pond(world) as water:
         await ask_jetstream(world.nc, f"STREAM.DELETE.{water.stream}", {})
         async with running(water.reactions(context)) as reactions:
-            await until(lambda: "Refused" in of(reactions).trouble)
+            await until(lambda: "Refused" in of(reactions).listener.trouble)
             assert await water.place() == 0
             await water.make_stream()
             await until(lambda: at(water.place(), 3), within=10)
-            assert of(reactions).error == ""
+            assert of(reactions).listener.error == ""
             assert [each.body["drops"] for each in first(await water.asked())] == [0, 1, 2]
 
 
@@ -271,14 +278,16 @@ async def test_a_bus_that_is_killed_amid_asking_loses_nothing(world: World, serv
 
 
 def at_least(reactions: Reactions, world: World, position: int) -> bool:
-    return of(reactions).at(world.name) >= position
+    return of(reactions).listener.at(world.name) >= position
 
 
 async def test_a_store_that_drops_connections_loses_nothing(world: World) -> None:
     context = jars_that_react(world.name, {Added: note})
+    steady = await open_pool(world.settings.write_dsn(world.name), "owner", 2)
+    ours = replace(world, writer=steady, reader=EventReader(steady, world.name))
     async with pond(world) as water, running(water.reactions(context, batch=7)):
         for start in range(0, 200, 50):
-            await relayed(world, *drops(50, start=start))
+            await relayed(ours, *drops(50, start=start))
             owner: Any = await asyncpg.connect(world.settings.write_dsn(world.name))
             await owner.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -286,8 +295,9 @@ async def test_a_store_that_drops_connections_loses_nothing(world: World) -> Non
                 world.name,
             )
             await owner.close()
-        await until(lambda: at(water.place(), 200))
+        await until(lambda: at(Pond(ours, world.nc, ()).place(), 200))
         assert [each.body["drops"] for each in first(await water.asked())] == list(range(200))
+    await steady.close()
 
 
 async def test_a_reaction_that_crashes_stops_before_its_event_and_goes_on_there_when_it_is_mended(
@@ -302,7 +312,7 @@ async def test_a_reaction_that_crashes_stops_before_its_event_and_goes_on_there_
     await relayed(world, *drops(20))
     async with pond(world, other_world) as water:
         async with running(water.reactions(jars_that_react(world.name, {Added: crash, poured: note}))) as reactions:
-            await until(lambda: "a fault of the code" in of(reactions, world.name).detached)
+            await until(lambda: "a fault of the code" in of(reactions, world.name).listener.detached)
             beat = of(reactions, world.name).beat()
             assert (beat["state"], beat["position"], await water.place()) == ("red", 12, 12)
             await relayed(other_world, ("far", poured(1)))
@@ -327,7 +337,7 @@ async def test_what_cannot_be_asked_is_a_fault_of_the_reaction(world: World, ask
     context = jars_that_react(world.name, {Added: lambda jar, e: asked})
     await relayed(world, *drops(1))
     async with pond(world) as water, running(water.reactions(context)) as reactions:
-        await until(lambda: words in of(reactions).detached)
+        await until(lambda: words in of(reactions).listener.detached)
         assert (await water.place(), await water.asked()) == (0, [])
 
 
@@ -338,7 +348,7 @@ async def test_an_event_that_the_code_does_not_understand_stops_it(world: World)
     context = msgspec.structs.replace(jars_that_react(world.name, {Added: note}), events=(Added, Emptied))
     await relayed(world, *drops(2))
     async with pond(world) as water, running(water.reactions(context)) as reactions:
-        await until(lambda: "Added" in of(reactions).detached)
+        await until(lambda: "Added" in of(reactions).listener.detached)
         assert await water.place() == 0
 
 
@@ -351,7 +361,7 @@ async def test_another_incarnation_of_the_record_stops_it(world: World) -> None:
         await world.owner_says("UPDATE {s}.head SET incarnation = 'restored'")
         async with running(water.reactions(context)) as reactions:
             await relayed(world, *drops(1))
-            await until(lambda: "incarnation" in of(reactions).detached)
+            await until(lambda: "incarnation" in of(reactions).listener.detached)
             assert len(await water.asked()) == 5
 
 
@@ -363,7 +373,7 @@ async def test_a_place_ahead_of_the_record_stops_it(world: World) -> None:
             await until(lambda: at(water.place(), 3))
         await world.writer.execute(f"UPDATE {world.name}.checkpoints SET position = 8")
         async with running(water.reactions(context)) as reactions:
-            await until(lambda: "head is 3" in of(reactions).detached)
+            await until(lambda: "head is 3" in of(reactions).listener.detached)
 
 
 async def test_two_who_react_at_once_ask_the_same_and_keep_the_order_of_a_key(world: World) -> None:
