@@ -57,6 +57,7 @@ class ContextLag(Struct, kw_only=True):
 class ProcessLag(Struct, kw_only=True):
     """A process, or a part of one: worker, relay, projector or gateway. `said` is its last word as it was.
 
+    Reactions have a line for each context that they follow, which `context` names.
     `clocks` are how far the servers' clocks are ahead of this process's; `events` and `ms` are for relays,
     reactions and effects: the age of the oldest event that is not relayed, reacted to, or settled outside.
     """
@@ -71,6 +72,11 @@ class ProcessLag(Struct, kw_only=True):
     ms: float | Unknown | None = None
     clocks: list[Offset] = []
     said: dict[str, Any] = {}
+
+    @property
+    def title(self) -> str:
+        """Its name; of one that follows another context, also that one's."""
+        return self.name if self.context in ("", self.name) else f"{self.name} to {self.context}"
 
 
 class LagAnswer(Struct):

@@ -237,7 +237,8 @@ METRICS = (
         "daybook_part_state",
         "gauge",
         ("kind", "name", "state"),
-        "1 for the state that a worker, relay or gateway is in, 0 for the others.",
+        "1 for the state that a worker, relay, gateway or another part is in, 0 for the others. Who reacts to another "
+        "context has both names.",
         GATEWAY,
     ),
     Declared(

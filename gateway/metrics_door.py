@@ -41,9 +41,9 @@ def of_lag(found: LagAnswer) -> Iterator[Sample]:
         yield Sample("daybook_lag_seconds", place, known(each.ms) / 1000)
         for state in STATES:
             yield Sample("daybook_model_state", (*place, state), state == each.state)
-    for part in {(each.kind, each.name): each for each in found.processes if each.kind != "projector"}.values():
+    for part in {(each.kind, each.title): each for each in found.processes if each.kind != "projector"}.values():
         for state in STATES:
-            yield Sample("daybook_part_state", (part.kind, part.name, state), state == part.state)
+            yield Sample("daybook_part_state", (part.kind, part.title, state), state == part.state)
     for context in found.contexts:
         yield Sample("daybook_oldest_snapshot_seconds", (context.context,), known(context.oldest_snapshot_ms) / 1000)
 

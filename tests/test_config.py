@@ -1,5 +1,6 @@
 """Settings come from the environment, and a wrong value is said in one line that names the variable."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -46,6 +47,12 @@ def test_the_data_folder_lies_in_the_project_unless_named() -> None:
         ("DAYBOOK_WRITE_DSN_ORDER", "mysql://db/x", "begins with postgresql://"),
         ("DAYBOOK_KEYS_DSN", "postgresql:///", "names a host"),
         ("DAYBOOK_READ_DSN", "db", "begins with postgresql://"),
+        ("DAYBOOK_DEADLINES", "payment", "each name once, with 1 to 999999999 seconds"),
+        ("DAYBOOK_DEADLINES", "payment=0", "like payment=900,delivery=1209600"),
+        ("DAYBOOK_DEADLINES", "payment=1.5", "not 'payment=1.5'"),
+        ("DAYBOOK_DEADLINES", "payment=900,payment=1", "each name once"),
+        ("DAYBOOK_DEADLINES", "payment=9999999999", "with 1 to 999999999 seconds"),
+        ("DAYBOOK_DEADLINES", "=5", "not '=5'"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_rule(variable: str, value: str, rule: str) -> None:
@@ -54,6 +61,12 @@ def test_a_wrong_value_is_named_with_its_rule(variable: str, value: str, rule: s
     assert variable in str(error.value)
     assert rule in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_deadlines_are_seconds_by_name() -> None:
+    settings = Settings.from_env({"DAYBOOK_DEADLINES": " payment=900, delivery=1209600,"})
+    assert settings.durations == {"payment": timedelta(minutes=15), "delivery": timedelta(days=14)}
+    assert Settings.from_env({}).durations == {}
 
 
 def test_a_wrong_dsn_is_not_repeated_since_it_may_hold_a_password() -> None:

@@ -44,6 +44,14 @@ def test_a_dead_model_is_named_and_its_lag_is_no_number() -> None:
     assert not well(found)
 
 
+def test_who_reacts_to_another_context_is_shown_with_both_names_and_how_far_it_is_behind() -> None:
+    reacting = ProcessLag(
+        kind="reactions", name="order", context="stock", state="catching-up", error="", heard_s=0.4, events=3, ms=1234.5
+    )
+    (line,) = [line for line in shown(LagAnswer([], [], [reacting])) if "order to stock" in line]
+    assert "catching-up" in line and "1,234" in line
+
+
 async def test_it_can_be_piped(system: System) -> None:
     async def ran(*words: str) -> str:
         process = await asyncio.create_subprocess_exec(

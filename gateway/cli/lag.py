@@ -122,7 +122,7 @@ def parts(processes: Iterable[ProcessLag], contexts: Iterable[ContextLag]) -> Ta
         clocks = " ".join(number(clock.offset_ms) for clock in each.clocks)
         snapshot = number(snapshots.get(each.context)) if each.kind == "worker" else ""
         behind = "" if each.ms is None else number(each.ms)
-        table.add_row(each.kind, each.name, coloured(each.state), number(each.heard_s), behind, clocks, snapshot)
+        table.add_row(each.kind, each.title, coloured(each.state), number(each.heard_s), behind, clocks, snapshot)
         if each.error:
             table.add_row("", "", f"[red]{each.error[:60]}[/]")
     return table

@@ -37,8 +37,8 @@ class RecordAlarm(Command, key="door"):
     door: str
 
 
-COMMANDS_OF = {"door": (Open, Lock, RecordAlarm), "bell": ()}
-OWN = ("admin", "gateway", "answers", "projectors", "context-door", "context-bell")
+COMMANDS_OF = {"door": (Open, Lock, RecordAlarm), "bell": (), "lamp": ()}
+OWN = ("admin", "gateway", "answers", "projectors", "context-door", "context-bell", "context-lamp")
 OPEN = "command.alice.door.d1.Open"
 Connect = Callable[[str], Awaitable["User"]]
 
@@ -268,6 +268,10 @@ async def test_a_context_works_on_its_own_and_reads_what_it_follows(as_user: Con
         "$JS.API.STREAM.DELETE.COMMANDS",
         "$JS.API.STREAM.UPDATE.COMMANDS",
         "$JS.API.STREAM.PURGE.EVENTS_door",
+        "$JS.API.CONSUMER.CREATE.EVENTS_lamp.c",  # It does not follow lamp.
+        "$JS.API.CONSUMER.CREATE.EVENTS_lamp.c.event.lamp.>",
+        "$JS.API.CONSUMER.MSG.NEXT.EVENTS_lamp.c",
+        "$JS.API.STREAM.MSG.GET.EVENTS_lamp",
     ],
 )
 async def test_a_context_cannot_speak_for_others(as_user: Connect, subject: str) -> None:
