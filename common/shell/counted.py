@@ -58,9 +58,9 @@ def of_relay(context: str, relay: Relay) -> Iterator[Sample]:
 def of_reactions(context: str, reactions: Reactions) -> Iterator[Sample]:
     for followed, reacting in reactions.reacting.items():
         yield Sample("daybook_reactions_asked_total", (context, followed), reacting.asked)
-        if followed in reacting.checkpoints:
-            yield Sample("daybook_reactions_position", (context, followed), reacting.at(followed))
-        yield Sample("daybook_trouble", (context, f"reactions to {followed}"), bool(reacting.error))
+        if followed in reacting.listener.checkpoints:
+            yield Sample("daybook_reactions_position", (context, followed), reacting.listener.at(followed))
+        yield Sample("daybook_trouble", (context, f"reactions to {followed}"), bool(reacting.listener.error))
     if reactions.deadlines.any:
         yield Sample("daybook_deadlines_fired_total", (context,), reactions.deadlines.fired)
         yield Sample("daybook_trouble", (context, "deadlines"), bool(reactions.deadlines.error))

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from common.faults import described
 from common.messages import Event
 from common.shell.asking import PASSING
 from common.shell.follower import NOWHERE, contiguous, misfit
@@ -20,7 +19,8 @@ log = logging.getLogger(__name__)
 Heed = Callable[[Checkpoint, list[Happened]], Awaitable[Checkpoint | None]]
 """Does what events call for that follow on a place; the place behind them, or None when somebody else has moved it.
 
-May raise: what passes is tried again from the place that is stored, anything else stops the listener for good.
+May raise: a server that is away or full is trouble, and taking again from the place that is stored may mend that;
+anything else stops the listener for good.
 """
 
 
@@ -68,7 +68,8 @@ class Listener:
                 if isinstance(error, PASSING) and not is_command_fault(error):
                     self.troubled(f"{type(error).__name__}: {error}")
                 else:
-                    self._detach(described(error), error)
+                    notes = getattr(error, "__notes__", ())
+                    self._detach(", ".join([f"{type(error).__name__}: {error}", *notes]), error)
             else:
                 self.troubled("")
 
