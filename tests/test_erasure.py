@@ -9,17 +9,20 @@ from uuid import uuid4
 import asyncpg
 import pytest
 import pytest_asyncio
+from click.testing import CliRunner, Result
 from nats.aio.client import Client
 
 from common.bus.api import ask_jetstream
 from common.bus.provision import COMMANDS, provision_streams
 from common.config import Settings
 from common.erasure import FILLERS, MayNotErase, destroy_key, find, swept
+from common.servers.files import free_port
 from common.shell.vault import Vault
 from common.store.migrate import KEYS_SCHEMA, migrate_schema
 from common.store.pool import open_pool
 from contexts.customer.events import CustomerRegistered
 from contexts.product.events import ProductAdded
+from gateway.cli import daybook
 from tests.bus.server import Server
 from tests.scenario import fingerprint_of
 
@@ -148,6 +151,33 @@ async def test_a_login_without_the_right_destroys_nothing(settings: Settings, pe
     assert await connection.fetchval("SELECT key FROM keys.personal_keys WHERE person = $1", person)
     await connection.execute("DROP OWNED BY passer_by; DROP ROLE passer_by")
     await connection.close()
+
+
+def erased(settings: Settings, person: str, **variables: str) -> Result:
+    """`daybook erase` on servers that the environment names."""
+    env = {
+        "DAYBOOK_KEYS_DSN": settings.keys_dsn(),
+        "DAYBOOK_NATS_URL": f"nats://127.0.0.1:{free_port()}",
+        "DAYBOOK_DATA": str(settings.data),
+    }
+    return CliRunner().invoke(daybook, ["erase", person, "--yes"], env=env | variables)
+
+
+def test_without_the_bus_the_key_is_destroyed_and_what_is_left_is_said(
+    settings: Settings, person: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.cli.erase.CONNECT_WITHIN_S", 0.5)
+    done = erased(settings, person)
+    assert done.exit_code == 1
+    assert f"The key of {person} is destroyed" in done.stdout
+    assert "may still lie in nats-server's files in plain words" in done.stderr
+    assert (found := asyncio.run(find(settings.keys_dsn(), person))) and found.destroyed_at
+
+
+def test_without_the_keys_it_is_one_line(settings: Settings, person: str) -> None:
+    done = erased(settings, person, DAYBOOK_KEYS_DSN=f"postgresql://127.0.0.1:{free_port()}/keys")
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("Error: the database of DAYBOOK_KEYS_DSN: ")
 
 
 async def test_everybody_takes_fingerprints_under_the_same_secret(settings: Settings, person: str) -> None:

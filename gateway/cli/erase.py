@@ -1,6 +1,7 @@
 """`daybook erase`: a person's data are made unreadable, everywhere and for good."""
 
 import asyncio
+import sys
 from collections.abc import Coroutine
 from typing import Any
 
@@ -32,6 +33,7 @@ def erase(customer: str, yes: bool) -> None:
 
     Name, e-mail, phone and addresses can then be read nowhere, nor will any be taken again. What happened stays
     recorded, and all else in it. An account that is still open keeps its e-mail from being used: close it first.
+    Exit code 1 means that the key may be destroyed, but commands of the last seconds can still be read.
 
     \b
     daybook send customer CloseAccount 4711 --as operator
@@ -50,8 +52,10 @@ async def _erase(settings: Settings, customer: str) -> None:
     gone = await _reached(erasure.destroy_key(settings.keys_dsn(), customer))
     assert gone and gone.destroyed_at
     click.echo(f"The key of {customer} is destroyed, since {gone.destroyed_at:%Y-%m-%d %H:%M:%S} UTC.")
-    reason = await _swept(settings)
-    click.echo(UNSWEPT.format(reason=reason) if reason else "No command of before lies anywhere in plain words.")
+    if reason := await _swept(settings):
+        click.echo(UNSWEPT.format(reason=reason), err=True)
+        sys.exit(1)
+    click.echo("No command of before lies anywhere in plain words.")
 
 
 async def _reached(asking: Coroutine[Any, Any, Person | None]) -> Person | None:
