@@ -12,6 +12,7 @@ from tests.servers import Servers, System, running_servers, running_system, temp
 
 # How long an example takes says more about who else uses the machine than about our code.
 hypothesis.settings.register_profile("daybook", deadline=None)
+hypothesis.settings.register_profile("long", deadline=None, max_examples=20_000)
 hypothesis.settings.load_profile("daybook")
 
 

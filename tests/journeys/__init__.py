@@ -1,0 +1,1 @@
+"""The journey of an order through all six contexts."""
