@@ -8,6 +8,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -26,7 +27,7 @@ MOST_KNOWN = 20_000
 """Parcels that one round looks at; the oldest come first, so the others get their turn."""
 MOST_UNDECIDED = 1_000
 """Commands that wait for their answers, at most: who asks faster than is decided only makes a queue."""
-ROUND_S, PAUSE_S = 0.2, 1.0
+ROUND_S, PAUSE_S, LAST_WORDS_S, POLL_S = 0.2, 1.0, 2.0, 0.05
 NOT_NOW = (NoAnswer, QueryRefused, OutcomeUnknown, Refused, StreamFull, OSError)
 
 NOBODY = ("nobody at home", "no access to the house", "address not found")
@@ -129,6 +130,14 @@ class Round:
                 await asyncio.sleep(PAUSE_S)
             # Under load a round takes long; then half of the time is left to others.
             await asyncio.sleep(max(ROUND_S, time.monotonic() - begun) if self._errands else ROUND_S)
+
+    async def end(self) -> None:
+        """Hears the answers that are still out, for a moment: what was asked for will be done, heard or not."""
+        with suppress(TimeoutError, *NOT_NOW):
+            async with asyncio.timeout(LAST_WORDS_S):
+                while any(map(waits, self._errands.values())):
+                    await self._note()
+                    await asyncio.sleep(POLL_S)
 
     async def _look(self) -> None:
         """Makes errands of what is new, and forgets those that are answered and can be seen to be."""

@@ -67,6 +67,7 @@ async def _simulate(
             for each in working:
                 each.cancel()
             outcomes = await asyncio.gather(*working, return_exceptions=True)
+            await asyncio.gather(*(each.end() for each in rounds))
             live.update(_line(tally, rounds, time.monotonic() - begun), refresh=True)
         for outcome in outcomes:
             if isinstance(outcome, Exception):
