@@ -8,6 +8,7 @@ from typing import Any
 
 from common import discovery
 from common.context import Claim, Context
+from common.glossary.anywhere import REFUSALS
 from common.glossary.kinds import about, fields, said, values
 from common.glossary.reach import reach
 from common.glossary.samples import sample
@@ -41,7 +42,7 @@ def glossary(contexts: str = "contexts", projectors: str = "projectors") -> Glos
 def gathered(contexts: Iterable[Context], read_models: Iterable[ModuleType]) -> Glossary:
     contexts, read_models = tuple(contexts), tuple(read_models)
     gatherer = Gatherer(contexts, tuple(module.MODEL for module in read_models))
-    return Glossary(tuple(map(gatherer.context, contexts)), tuple(map(read_model, read_models)))
+    return Glossary(tuple(map(gatherer.context, contexts)), tuple(map(read_model, read_models)), REFUSALS)
 
 
 class Gatherer:

@@ -129,7 +129,8 @@ class ReadModelTerm(Struct, frozen=True, kw_only=True):
 
 
 class Glossary(Struct, frozen=True):
-    """All of it."""
+    """All of it. `refusals` says why any command may be refused, by code."""
 
     contexts: tuple[ContextTerm, ...]
     read_models: tuple[ReadModelTerm, ...]
+    refusals: dict[str, str]

@@ -47,7 +47,7 @@ def glossary(context: str | None, plain: bool) -> None:
 def of_context(found: Glossary, name: str) -> Glossary:
     """The context, and the read models that follow it."""
     models = tuple(each for each in found.read_models if name in map(owner, each.follows))
-    return Glossary(tuple(each for each in found.contexts if each.name == name), models)
+    return Glossary(tuple(each for each in found.contexts if each.name == name), models, found.refusals)
 
 
 def summary(found: Glossary) -> RenderableType:

@@ -45,10 +45,15 @@ def page(found: Glossary) -> str:
 <figcaption><span class="events">Events</span> go to the context that follows them,
 <span class="commands">commands</span> to the context that decides them; below each context the read models that it
 feeds.</figcaption></figure>
+<p>Besides its own rules, any command may be refused as {also(found)}.</p>
 <main>{"".join(map(context, found.contexts))}
 <section id="read-models"><h2>Read models</h2>{"".join(map(read_model, found.read_models))}</section></main>
 </body></html>
 """
+
+
+def also(found: Glossary) -> str:
+    return "; ".join(f"{code(refusal)}: {inline(why)}" for refusal, why in found.refusals.items())
 
 
 def context(found: ContextTerm) -> str:

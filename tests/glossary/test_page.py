@@ -36,7 +36,7 @@ def with_talk_around_the_hub() -> Glossary:
         for each in DAYBOOK.contexts
     )
     sales = replace(DAYBOOK.read_models[0], name="sales", follows=("order.OrderPaid", "stock.StockCounted"), queries=())
-    return Glossary(tuple(contexts), (*DAYBOOK.read_models, sales))
+    return Glossary(tuple(contexts), (*DAYBOOK.read_models, sales), {})
 
 
 @pytest.fixture(params=["daybook", "around", "library", "alone", "nothing to say"])
@@ -47,9 +47,9 @@ def found(request: pytest.FixtureRequest, library: Glossary) -> Glossary:
         case "library":
             return library
         case "alone":
-            return Glossary(DAYBOOK.contexts[:1], ())
+            return Glossary(DAYBOOK.contexts[:1], (), {})
         case "nothing to say":
-            return Glossary(tuple(replace(each, reactions=(), copy=None) for each in DAYBOOK.contexts), ())
+            return Glossary(tuple(replace(each, reactions=(), copy=None) for each in DAYBOOK.contexts), (), {})
         case _:
             return DAYBOOK
 
@@ -66,6 +66,12 @@ def test_every_word_is_on_the_page_and_every_link_leads_to_one(found: Glossary) 
         assert {f"table.{model.name}", *(query.name for query in model.queries)} <= {*ids}
     if found.read_models and len(found.contexts) > 1:  # Of a part of a system some links lead to nothing.
         assert set(re.findall(r'href="#([^"]+)"', html)) <= {*ids}
+
+
+def test_the_page_says_why_any_command_may_be_refused() -> None:
+    assert "<code>version-mismatch</code>: the stream has another version than <code>If-Match</code> says" in page(
+        DAYBOOK
+    )
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing() -> None:

@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from common.context import Context
 from common.discovery import contexts, read_models
 from common.glossary import gather
+from common.glossary.anywhere import REFUSALS
 from common.glossary.gather import full, gathered
 from common.messages import Command, Event, Rejected
+from common.shell.decisions import ID_USED
 from tests import strategies
 from tests.test_rules import wishes
 
@@ -65,6 +67,14 @@ def texts_of(context: Context) -> set[str]:
 def test_every_rule_in_the_source_refuses_some_command(name: str) -> None:
     named = {code for key, term in COMMANDS.items() if key.startswith(f"{name}.") for code in term.refusals}
     assert texts_of(CONTEXTS[name]) == named
+
+
+def test_the_refusals_of_any_command_are_those_of_the_kernels_source() -> None:
+    nodes = [node for path in (ROOT / "common").rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))]
+    calls = [node for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    coded = [call.args[0] for call in calls if getattr(call.func, "id", "") == "Rejected"]
+    codes = {code.value for code in coded if isinstance(code, ast.Constant)}
+    assert codes | {ID_USED} == REFUSALS.keys()
 
 
 def asked_by(context: Context, event: type[Event]) -> st.SearchStrategy[set[type[Command]]]:

@@ -1,12 +1,14 @@
 """`daybook glossary`: the same words in a terminal, with nothing running."""
 
 import msgspec
+import pytest
 from click.testing import CliRunner, Result
 
-from common.discovery import commands, read_models
+from common.discovery import DiscoveryError, commands, read_models
 from common.glossary.gather import glossary
 from common.glossary.terms import Glossary
 from gateway.cli import daybook
+from gateway.cli import glossary as command
 
 
 def ran(*words: str) -> Result:
@@ -51,3 +53,12 @@ def test_a_context_that_is_not_there_is_named_with_those_that_are() -> None:
     shown = ran("shipping")
     assert shown.exit_code == 1
     assert "there is no context named shipping; there are customer, delivery, order," in shown.stderr
+
+
+def test_a_declaration_that_cannot_work_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def odd() -> Glossary:
+        raise DiscoveryError("contexts.book.wiring: holds no CONTEXT")
+
+    monkeypatch.setattr(command, "gathered", odd)
+    shown = ran()
+    assert (shown.exit_code, shown.stderr) == (1, "Error: contexts.book.wiring: holds no CONTEXT\n")
