@@ -91,6 +91,11 @@ def reaction_id(event_id: str, command_type: str, key: str) -> str:
     return derived_id(event_id, command_type, key)
 
 
+def answer_id(event_id: str, command_type: str, key: str, number: int) -> str:
+    """The id of the command that takes note of what the world outside says because of an event, its so-manieth word."""
+    return derived_id(event_id, command_type, key, str(number))
+
+
 recorded_encoder = msgspec.json.Encoder()
 recorded_decoder = msgspec.json.Decoder(Recorded)
 receipt_decoder = msgspec.json.Decoder(Receipt)

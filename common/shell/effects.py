@@ -15,7 +15,7 @@ from nats.aio.client import Client
 from common.codec import command_key
 from common.context import Context
 from common.messages import Command
-from common.recorded import Recorded, derived_id
+from common.recorded import Recorded, answer_id
 from common.shell.asking import PASSING, Asking
 from common.shell.calls import Calls, Tally
 from common.shell.listener import Listener, behind
@@ -76,7 +76,7 @@ class Effects:
 
     async def _record(self, command: Command, origin: Recorded, number: int) -> None:
         """Stores an answer in the stream of commands, however long that takes."""
-        command_id = derived_id(origin.id, type(command).__name__, command_key(command), str(number))
+        command_id = answer_id(origin.id, type(command).__name__, command_key(command), number)
         message = self._asking.message(command, command_id, origin.correlation_id, origin.id)
         delay = SHORTEST_S
         while True:

@@ -8,10 +8,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from common.recorded import State, reaction_id
+from common.recorded import State, answer_id, reaction_id
 from common.shell.traces import Trace, TracedEvent, TracesAnswer
 
 CLOCKS = "accepted: by the clock of NATS; recorded: by the clock of the context's database; null: these disagree"
+MOST_ANSWERS = 3
+"""To one call outside, of those that said nothing new. Of more it is not known what they answer."""
 DEEPEST = 50
 """Causes above causes. Whoever may send a command may name any cause; what is deeper begins anew."""
 
@@ -109,13 +111,20 @@ def cause_of(trace: Trace, events: Mapping[str, TracedEvent], reacting: Collecti
     """The id of the event that caused it, or "".
 
     The receipt of a command that recorded nothing does not name its cause; but the id of a reaction, which a context
-    sends in its own name, is made of it.
+    sends in its own name, is made of it, and so is that of an answer from outside.
     """
     if trace.causation_id in events:
         return trace.causation_id
     if trace.events or trace.principal not in reacting:
         return ""
-    return next((event for event in events if reaction_id(event, trace.type, trace.key) == trace.command_id), "")
+    return next((event for event in events if trace.command_id in ids_because_of(event, trace)), "")
+
+
+def ids_because_of(event: str, trace: Trace) -> list[str]:
+    """The ids that a command would have if the event had caused it. Calls outside are about a context's own events."""
+    answers = range(1, MOST_ANSWERS + 1) if trace.principal == trace.context else ()
+    numbered = [answer_id(event, trace.type, trace.key, number) for number in answers]
+    return [reaction_id(event, trace.type, trace.key), *numbered]
 
 
 class _Tree:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.principals import PERSONAL_DATA
-from common.recorded import Receipt, reaction_id
+from common.recorded import Receipt, answer_id, reaction_id
 from common.shell.history import Asker
 from common.shell.timeline import Timeline, TimelineCommand, compose, gather
 from common.shell.traces import Trace, TracedEvent, TracesAnswer
@@ -74,6 +74,16 @@ def test_a_refused_reaction_stands_under_its_cause_too() -> None:
     (root,) = composed(placed, trace(refused_id, 8, 9, principal="order", **fields)).commands
     assert [(each.state, each.code) for each in followers(root)] == [("rejected", "short")]
     assert len(composed(placed, trace(refused_id, 8, 9, principal="shop", **fields)).commands) == 2
+
+
+def test_an_answer_from_outside_that_said_nothing_new_stands_under_its_question_too() -> None:
+    asked = trace("c1", 0, 5, event("asked", 5))
+    for number in (1, 2):
+        name = answer_id("asked", "Record", "o1", number)
+        (root,) = composed(asked, trace(name, 8, 9, principal="order", type="Record", key="o1")).commands
+        assert [each.command_id for each in followers(root)] == [name]
+    # Of its own events alone a context asks outside.
+    assert len(composed(asked, trace(name, 8, 9, principal="shop", type="Record", key="o1")).commands) == 2
 
 
 def test_why_a_command_was_refused_is_told_to_its_sender_and_to_those_who_may_read_personal_data() -> None:
