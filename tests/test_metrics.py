@@ -19,7 +19,7 @@ from common.metrics import METRICS, Part, Sample, registry
 from common.metrics_port import metrics_port, reached_at
 from common.servers.files import free_port
 from common.shell.durations import Buckets
-from gateway.cli.up import metrics_ports
+from gateway.cli.up import context_names, metrics_ports
 from tests.servers import System, until
 
 Exposed = dict[str, list[tuple[dict[str, str], float]]]
@@ -58,7 +58,7 @@ async def scraped(http: httpx.AsyncClient) -> list[tuple[Part, Exposed]]:
 
     async def all_there() -> bool:
         found = await targets(http)
-        return len(found.get("context", [])) == 2 and len(found.get("projectors", [])) == 1
+        return len(found.get("context", [])) == len(context_names()) and len(found.get("projectors", [])) == 1
 
     await until(all_there)
     answers: list[tuple[Part, Exposed]] = [("gateway", read((await http.get("/metrics")).text))]

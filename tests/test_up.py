@@ -137,6 +137,13 @@ async def test_it_stops_cleanly_and_finds_its_data_again(data: Path, number: sig
         assert system.settings.credentials.read_bytes() == keys
 
 
+async def test_contexts_can_run_without_asking_anything_themselves(data: Path) -> None:
+    async with running_system(data, options=["--without-reactions"]) as system:
+        for name in context_names():
+            words = psutil.Process(system.pids[f"context-{name}"]).cmdline()
+            assert words[-3:] == ["contexts", name, "--without-reactions"]
+
+
 async def test_it_stops_cleanly_while_it_starts(data: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "gateway.cli", "up", env=environment(data), stdout=asyncio.subprocess.PIPE
