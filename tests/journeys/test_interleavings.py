@@ -6,10 +6,13 @@ To look longer: `pytest tests/journeys/test_interleavings.py --hypothesis-profil
 from collections.abc import Mapping
 
 import hypothesis.strategies as st
-from hypothesis import given, settings
+import pytest
+from hypothesis import Phase, given, settings
 
 from common.context import Context
 from tests.journeys.bank import Bank
+from tests.journeys.books import Wrong
+from tests.journeys.broken import BROKEN, Broken
 from tests.journeys.people import Chance, People
 from tests.journeys.truths import Truths
 from tests.journeys.world import World
@@ -38,3 +41,16 @@ def lived(data: bytes, contexts: Mapping[str, Context]) -> World:
 @given(JOURNEYS)
 def test_every_journey_ends_lawfully_with_goods_and_money_right(data: bytes) -> None:
     lived(data, all_contexts())
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: broken.__name__)
+def test_it_is_noticed_when(broken: Broken) -> None:
+    contexts = broken(all_contexts())
+
+    @settings(max_examples=5_000, database=None, derandomize=True, phases=[Phase.generate], report_multiple_bugs=False)
+    @given(JOURNEYS)
+    def journeys(data: bytes) -> None:
+        lived(data, contexts)
+
+    with pytest.raises(Wrong):
+        journeys()
