@@ -6,6 +6,7 @@ from pathlib import Path
 import bcrypt
 import msgspec
 import pytest
+from click.testing import CliRunner
 
 from common.config import ConfigError, Settings
 from common.principals import (
@@ -17,6 +18,7 @@ from common.principals import (
     load_principals,
     may_read_personal_data,
 )
+from gateway.cli import daybook
 
 CONTEXTS = ["order", "product"]
 
@@ -145,6 +147,16 @@ def test_a_principal_gets_the_roles_it_lacks_on_demand_and_keeps_its_key(place: 
     whole = Principal("replay", frozenset(FIRST_PRINCIPALS["replay"]))
     assert load_principals(place.principals, CONTEXTS).authenticate(key) == whole
     assert place.api_key("replay") == key
+
+
+def test_the_command_key_adds_it_and_prints_the_key_alone(place: Settings) -> None:
+    folder_from_before(place)
+    run = CliRunner(env={"DAYBOOK_DATA": str(place.data)})
+    added = run.invoke(daybook, ["key", "warehouse", "--add"])
+    assert (added.exit_code, added.stdout) == (0, f"{place.api_key('warehouse')}\n")
+    assert "from the next start" in added.stderr
+    again = run.invoke(daybook, ["key", "warehouse", "--add", "--nats"])
+    assert (again.stdout, again.stderr) == (f"{place.password('warehouse')}\n", "")
 
 
 def test_only_what_daybook_comes_with_is_added(place: Settings) -> None:

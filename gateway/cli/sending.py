@@ -47,7 +47,7 @@ async def sender(settings: Settings, via: str, http: KeepAlive) -> AsyncIterator
 
         async def post(wish: Wish[Any]) -> None:
             headers = f"Idempotency-Key: {wish.command_id}\r\n"
-            _check(await http.post(path_of(wish.command), body_of(wish.command), headers))
+            checked(await http.post(path_of(wish.command), body_of(wish.command), headers))
 
         yield post
         return
@@ -106,7 +106,8 @@ def path_of(command: Command) -> str:
     return declared.post.format(**{declared.key: key}) if "{" in declared.post else f"{declared.post}/{key}"
 
 
-def _check(reply: Reply) -> None:
+def checked(reply: Reply) -> None:
+    """Raises `NotNow` when it was not taken now, and `click.ClickException` when it never will be."""
     if reply.status == 202:
         return
     text = reply.body.decode(errors="replace")[:300]
