@@ -45,7 +45,7 @@ def page(found: Glossary) -> str:
 <figcaption><span class="events">Events</span> go to the context that follows them,
 <span class="commands">commands</span> to the context that decides them; below each context the read models that it
 feeds.</figcaption></figure>
-<p>Besides its own rules, any command may be refused as {also(found)}.</p>
+{also(found)}
 <main>{"".join(map(context, found.contexts))}
 <section id="read-models"><h2>Read models</h2>{"".join(map(read_model, found.read_models))}</section></main>
 </body></html>
@@ -53,7 +53,9 @@ feeds.</figcaption></figure>
 
 
 def also(found: Glossary) -> str:
-    return "; ".join(f"{code(refusal)}: {inline(why)}" for refusal, why in found.refusals.items())
+    """Why any command may be refused, whatever the rules of its context say."""
+    facts = [(code(refusal), inline(why)) for refusal, why in found.refusals.items()]
+    return term("value wide", "Any command may be refused", "refusals", "", facts)
 
 
 def context(found: ContextTerm) -> str:
@@ -112,7 +114,7 @@ def by_itself(of: ContextTerm) -> Iterator[str]:
     """What a context does without being asked."""
     if of.reactions:
         said = [(link(each.event, of.name), f"⇒ {links(each.commands, of.name)}") for each in of.reactions]
-        yield term("value", "Reactions", f"{of.name}.reactions", "What it asks because of an event.", said)
+        yield term("value wide", "Reactions", f"{of.name}.reactions", "What it asks because of an event.", said)
     for each in of.deadlines:
         yield term("value", f"Deadline {each.name}", f"{of.name}.deadline.{each.name}", "", [
             ("after", in_words(each.within_s)),

@@ -20,6 +20,7 @@ article:target { outline: 2px solid var(--command) }
 .command h4, .commands { color: var(--command) } .event h4, .events { color: var(--event) }
 dl { display: grid; grid-template-columns: 5.2rem 1fr; gap: .15rem .6rem; font-size: .88rem; margin: 0 }
 dt, .of, i { color: var(--less) } dd { margin: 0 } i { font-style: normal }
+.wide { grid-column: 1 / -1 } .wide dl { grid-template-columns: minmax(10rem, max-content) 1fr }
 code { font: .92em ui-monospace, monospace }
 figure { margin: 1.5rem 0; overflow-x: auto } figcaption { color: var(--less); font-size: .88rem; margin-top: .5rem }
 .map { max-width: 100%; height: auto } .map.narrow { display: none }
@@ -32,6 +33,6 @@ figure { margin: 1.5rem 0; overflow-x: auto } figcaption { color: var(--less); f
 .map path.head.events { fill: var(--event) }
 .map text.commands { fill: var(--command) } .map text.events { fill: var(--event) }
 @media (max-width: 48rem) { body { padding: 1rem } .map.wide { display: none } .map.narrow { display: block }
-  dl { grid-template-columns: 4.6rem 1fr } }
+  dl { grid-template-columns: 4.6rem 1fr } .wide dl { grid-template-columns: 1fr } .wide dd { margin-left: 1.5rem } }
 @media print { nav { position: static } }
 """

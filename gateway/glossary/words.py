@@ -26,8 +26,12 @@ def code(said: str) -> str:
 
 
 def links(names: Iterable[str], here: str = "") -> str:
-    """Links to messages by their full names; those of another context say which."""
-    return ", ".join(link(name, here) for name in names)
+    """Links to messages by their full names; the context is said where it is another than before, and not `here`."""
+    said, before = [], here
+    for name in names:
+        said.append(link(name, before))
+        before = owner(name) if here else ""
+    return ", ".join(said)
 
 
 def link(name: str, here: str = "") -> str:

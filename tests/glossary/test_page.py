@@ -14,6 +14,7 @@ from gateway.glossary.drawing import drawn
 from gateway.glossary.flows import Flow, flows
 from gateway.glossary.layout import LETTER, LINE, Arrow, Box, Layout, laid_out
 from gateway.glossary.page import GlossaryDoor, page
+from gateway.glossary.words import in_words, links
 
 DAYBOOK = glossary()
 ASKED: Any = None
@@ -69,9 +70,21 @@ def test_every_word_is_on_the_page_and_every_link_leads_to_one(found: Glossary) 
 
 
 def test_the_page_says_why_any_command_may_be_refused() -> None:
-    assert "<code>version-mismatch</code>: the stream has another version than <code>If-Match</code> says" in page(
-        DAYBOOK
-    )
+    said = "<code>version-mismatch</code></dt><dd>the stream has another version than <code>If-Match</code> says</dd>"
+    assert said in page(DAYBOOK)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(900, "15 minutes"), (86400, "1 day"), (14 * 86400, "14 days"), (7200, "2 hours"), (90, "90 s"), (2.5, "2.5 s")],
+)
+def test_a_span_of_time_is_said_in_the_largest_unit_that_fits(seconds: float, said: str) -> None:
+    assert in_words(seconds) == said
+
+
+def test_a_list_names_a_context_where_it_changes() -> None:
+    said = re.sub("<.*?>", "", links(("order.OrderPlaced", "stock.StockCounted", "stock.StockReserved"), "order"))
+    assert said == "OrderPlaced, stock StockCounted, StockReserved"
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing() -> None:
