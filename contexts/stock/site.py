@@ -17,7 +17,7 @@ from contexts.stock.events import (
     StockReserved,
 )
 
-BYTES_OF_A_PRODUCT, BYTES_OF_A_RESERVATION = 160, 1200
+BYTES_OF_A_PRODUCT, BYTES_OF_A_RESERVATION = 130, 1450
 """In memory, about, measured: a SKU and a number in a map; an order of ten lines."""
 
 
