@@ -46,8 +46,8 @@ class Pace(Struct, frozen=True):
 
 
 class Figures(Struct, frozen=True):
-    """The medians of all rounds. `first_ms` is what the hot site's first decision takes, `first_cpu_ms` how much of that
-    the worker computes, `folded_ms` what it takes without snapshots."""
+    """The medians of all rounds. `first_ms` is what the hot site's first decision takes, `first_cpu_ms` how much the
+    worker computes for it, `folded_ms` what it takes without snapshots."""
 
     events: int
     hot: Pace
