@@ -4,7 +4,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 import nats
 from nats.aio.client import Client
@@ -32,7 +32,12 @@ class Server:
         await until(lambda: nats_answers("127.0.0.1", self.port))
 
     def freeze(self) -> None:
+        """Returns when all its threads stand still: on a busy machine that takes a moment."""
         self._signal(signal.SIGSTOP)
+        assert self._process
+        tasks = Path(f"/proc/{self._process.pid}/task")
+        while any(stat.read_text().rpartition(") ")[2][0] != "T" for stat in tasks.glob("*/stat")):
+            sleep(0.001)
 
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
