@@ -13,7 +13,7 @@ from nats.aio.client import Client
 
 from common.bus.api import ask_jetstream
 from common.bus.batches import FEW, Batches
-from common.bus.outgoing import MAX_MESSAGE, Ack, OutcomeUnknown, Refused, StreamFull, TooLarge
+from common.bus.outgoing import MAX_MESSAGE, Ack, Message, OutcomeUnknown, Refused, StreamFull, TooLarge
 from common.bus.recent import Recent
 from tests.bus.server import Server, until
 
@@ -98,6 +98,52 @@ async def test_few_messages_go_one_by_one_in_their_order(nc: Client, stream: str
     assert [ack.sequence for ack in acks] == list(range(1, FEW + 1))
     assert [await headers_of(nc, stream, ack.sequence) for ack in acks] == [HEADERS] * FEW
     assert [await stored(nc, stream, ack.sequence) for ack in acks] == [b"%d" % n for n in range(FEW)]
+
+
+def numbered(count: int, size: int = 1) -> list[Message]:
+    return [Message("t.x", HEADERS, b"%0*d" % (size, n)) for n in range(count)]
+
+
+async def test_messages_given_together_are_stored_in_their_order_as_one_batch(
+    nc: Client, stream: str, batches: Batches
+) -> None:
+    await batches.publish_all(numbered(50))
+    assert [await stored(nc, stream, n) for n in range(1, 51)] == [b"%d" % n for n in range(50)]
+    assert len({(await headers_of(nc, stream, n))["Nats-Batch-Id"] for n in range(1, 51)}) == 1
+
+
+async def test_messages_given_together_that_find_no_room_are_stored_not_at_all(
+    nc: Client, stream: str, batches: Batches
+) -> None:
+    with pytest.raises(StreamFull):
+        await batches.publish_all(numbered(40, size=ROOM // 30))
+    assert (await state(nc, stream))["messages"] == 0
+    await batches.publish_all(numbered(10))
+    assert (await state(nc, stream))["messages"] == 10
+
+
+async def test_of_messages_given_together_one_that_cannot_be_sent_keeps_all_back(
+    nc: Client, stream: str, batches: Batches
+) -> None:
+    with pytest.raises(TooLarge):
+        await batches.publish_all([*numbered(3), Message("t.x", HEADERS, b"x" * MAX_MESSAGE)])
+    with pytest.raises(Refused):
+        await batches.publish_all([*numbered(3), Message("nowhere", HEADERS, b"")])
+    assert (await state(nc, stream))["messages"] == 3
+
+
+async def test_who_gives_up_on_messages_given_together_leaves_nothing_behind(
+    nc: Client, server: Server, stream: str
+) -> None:
+    batches = Batches(nc, size=4)
+    server.freeze()
+    publishing = asyncio.create_task(batches.publish_all(numbered(40)))
+    await asyncio.wait({publishing}, timeout=0.2)
+    publishing.cancel()
+    await asyncio.gather(publishing, return_exceptions=True)
+    server.thaw()
+    await batches.publish("t.x", HEADERS, b"next")
+    assert (await state(nc, stream))["messages"] <= 5
 
 
 async def test_one_repeated_id_fails_a_whole_atomic_batch_at_the_server(nc: Client, stream: str) -> None:
