@@ -1,7 +1,7 @@
 """What the contexts have recorded of some journeys, read from their stores: whether all is done, and done once."""
 
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from itertools import chain
 from typing import Any
@@ -40,16 +40,11 @@ class Asked(Struct, frozen=True):
 
 
 class Story(Struct, frozen=True):
-    """All events and receipts of some streams, by context and in order."""
+    """All events and receipts of some streams, by context and in order; `happened`: each event with what it says."""
 
     events: dict[str, list[Recorded]]
     receipts: dict[str, list[Receipt]]
-
-    def happened(self) -> Iterator[tuple[Recorded, Event]]:
-        """Every event with what it says."""
-        for name, them in self.events.items():
-            for each in them:
-                yield each, said(name, each)
+    happened: list[tuple[Recorded, Event]]
 
     def all_receipts(self) -> Iterator[Receipt]:
         return chain.from_iterable(self.receipts.values())
@@ -73,7 +68,7 @@ class Record:
     async def story(self, streams: Collection[str]) -> Story:
         """What happened in these streams, of whatever context, and in all that their events have asked something of."""
         story, known = await self._read(streams), set(streams)
-        while more := {asked.key for each, event in story.happened() for asked in self.called_for(each, event)} - known:
+        while more := {asked.key for each, event in story.happened for asked in self.called_for(each, event)} - known:
             known |= more
             story = await self._read(known)
         return story
@@ -83,7 +78,7 @@ class Record:
         for name, reader in self.readers.items():
             events[name] = [recorded(name, row) for row in await reader.fetch(EVENTS, list(streams))]
             receipts[name] = [receipt(name, row) for row in await reader.fetch(RECEIPTS, list(streams))]
-        return Story(events, receipts)
+        return Story(events, receipts, [(each, said(name, each)) for name, them in events.items() for each in them])
 
     async def led_to(self, correlations: Iterable[str]) -> dict[tuple[str, str, str], Receipt]:
         """The receipts of all commands that go back to these wishes, by context, principal and command id."""
@@ -98,7 +93,7 @@ class Record:
         known = {name_of(each) for each in story.all_receipts()}
         missing = [
             f"{each.type} of {each.stream} asks {asked.of} about {asked.key}: {asked.command_id}"
-            for each, event in story.happened()
+            for each, event in story.happened
             for asked in self.called_for(each, event)
             if asked.name not in known
         ]
@@ -116,9 +111,7 @@ class Record:
     def strays(self, story: Story) -> list[str]:
         """Commands of reactions that no event calls for, or that do not say to which wish they go back."""
         called = {
-            asked.name: each.correlation_id
-            for each, event in story.happened()
-            for asked in self.called_for(each, event)
+            asked.name: each.correlation_id for each, event in story.happened for asked in self.called_for(each, event)
         }
         reacting = {name for name, context in self.contexts.items() if context.reactions}
         return [
@@ -166,7 +159,7 @@ def codec(context: str) -> EventCodec:
 
 def open_calls(story: Story) -> Iterator[tuple[str, str]]:
     """The payments that wait for the provider, and for what."""
-    for order, payment in folded(contexts()["payment"], story.events["payment"]).items():
+    for order, payment in folded(contexts()["payment"], story).items():
         assert isinstance(payment, Payment)
         letting_go = payment.void if payment.authorisation.done else None
         for what, call in (
@@ -180,9 +173,10 @@ def open_calls(story: Story) -> Iterator[tuple[str, str]]:
             yield order, "not yet paid back"
 
 
-def folded(context: Context, events: Sequence[Recorded]) -> dict[str, Any]:
-    """The states of these events' streams."""
+def folded(context: Context, story: Story) -> dict[str, Any]:
+    """The states of a context's streams."""
     states: dict[str, Any] = defaultdict(lambda: context.initial)
-    for each in events:
-        states[each.stream] = context.evolve(states[each.stream], said(context.name, each))
+    for each, event in story.happened:
+        if each.context == context.name:
+            states[each.stream] = context.evolve(states[each.stream], event)
     return states

@@ -141,9 +141,12 @@ class Site:
 
     async def holds(self, **levels: tuple[int, int]) -> None:
         """Of each product so much is on hand, and so much of it reserved, when all is answered."""
-        story = await self._shop.settled(self.id)
+        assert await self.levels(await self._shop.settled(self.id)) == levels
+
+    async def levels(self, story: Story) -> dict[str, tuple[int, int]]:
+        """Of each product how much is on hand, and how much of it reserved, at least up to this story."""
         page = await self._shop.sees(f"/stock/{self.id}", after=f"stock={story.last('stock')}")
-        assert {each["sku"]: (each["on_hand"], each["reserved"]) for each in page["levels"]} == levels
+        return {each["sku"]: (each["on_hand"], each["reserved"]) for each in page["levels"]}
 
 
 class Order:
@@ -161,13 +164,13 @@ class Order:
         seen = await self._shop.sees(f"/orders/{self.id}", until=",".join(states), wait=str(WITHIN_S))
         assert seen["state"] in states, seen
 
-    async def delivery_reaches(self, state: str) -> None:
-        seen = await self._shop.sees(f"/deliveries/{self.id}", until=state, wait=str(WITHIN_S))
-        assert seen["state"] == state, seen
+    async def delivery_reaches(self, *states: str) -> None:
+        seen = await self._shop.sees(f"/deliveries/{self.id}", until=",".join(states), wait=str(WITHIN_S))
+        assert seen["state"] in states, seen
 
-    async def payment_reaches(self, state: str) -> None:
-        seen = await self._shop.sees(f"/payments/{self.id}", until=state, wait=str(WITHIN_S))
-        assert seen["state"] == state, seen
+    async def payment_reaches(self, *states: str) -> None:
+        seen = await self._shop.sees(f"/payments/{self.id}", until=",".join(states), wait=str(WITHIN_S))
+        assert seen["state"] in states, seen
 
     async def is_cancelled(self) -> None:
         await self._shop.done("storefront", f"/orders/{self.id}/cancel", {"reason": "changed my mind"})
@@ -177,8 +180,8 @@ class Order:
         return await self._shop.refused("storefront", f"/orders/{self.id}/cancel", {"reason": "changed my mind"})
 
     async def leaves(self) -> None:
-        """Confirmed, scheduled, and dispatched by the warehouse."""
-        await self.delivery_reaches("scheduled")
+        """Confirmed, scheduled, and dispatched by the warehouse, unless it has left before."""
+        await self.delivery_reaches("scheduled", "dispatched")
         await self._shop.done("warehouse", f"/deliveries/{self.id}/dispatch")
 
     async def arrives(self) -> None:
@@ -207,9 +210,13 @@ class Order:
         refunded: int = 0,
         cause: str | None = None,
         problem: str | None = None,
+        story: Story | None = None,
     ) -> Story:
-        """So it stands when all is answered: order, money and delivery, and its timeline is complete."""
-        story = await self._shop.settled(self.id)
+        """So it stands when all is answered: order, money and delivery, and its timeline is complete.
+
+        `story` is what happened to it and to others, if that is known to be all.
+        """
+        story = story or await self._shop.settled(self.id)
         order, money, parcel = await self.seen(story)
         shown = [order[name] for name in ("state", "paid", "refunded", "cancel_cause", "payment_problem")]
         assert shown == [state, paid, refunded, cause, problem], order
