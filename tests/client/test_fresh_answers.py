@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
@@ -35,8 +36,12 @@ async def http(system: System) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+bought = cache(some_basket)
+"""Read once: it takes a while, during which no answer could be heard."""
+
+
 def basket() -> PlaceOrder:
-    return msgspec.structs.replace(some_basket(), order_id=uuid4().hex)
+    return msgspec.structs.replace(bought(), order_id=uuid4().hex)
 
 
 async def place(http: httpx.AsyncClient) -> httpx.Response:
