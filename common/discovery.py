@@ -11,7 +11,7 @@ from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
 
-from common.context import Context
+from common.context import Context, no_deadlines, reacts_to
 from common.dispatch import QueryHandler
 from common.messages import Command, Id, Query, fields_of
 from common.readmodel import ReadModel
@@ -24,7 +24,11 @@ class DiscoveryError(Exception):
 
 def contexts(package: str = "contexts") -> dict[str, Context]:
     """Every context by name: `CONTEXT` of `<package>.<name>.wiring`."""
-    return {name: _wired(package, name) for name in _names(package, packages=True)}
+    found = {name: _wired(package, name) for name in _names(package, packages=True)}
+    for name, context in found.items():
+        if unknown := sorted(reacts_to(context).keys() - found):
+            raise DiscoveryError(f"{package}.{name}.wiring: reacts to {unknown[0]!r}, which is no context")
+    return found
 
 
 def commands(package: str = "contexts") -> dict[str, tuple[type[Command], ...]]:
@@ -77,6 +81,8 @@ def _wired(package: str, name: str) -> Context:
     public = set(_declared(f"{package}.{name}.commands"))
     if odd := sorted(command.__name__ for command in public ^ set(context.commands)):
         raise DiscoveryError(f"{where}: {', '.join(odd)} must be both wired and defined in {package}.{name}.commands")
+    if context.deadlines is not no_deadlines and context.expire is None:
+        raise DiscoveryError(f"{where}: sets deadlines, but has no `expire` to say what is asked when one has passed")
     return context
 
 

@@ -135,3 +135,25 @@ def test_two_read_models_or_two_queries_of_one_name_are_refused(package: Made) -
 def test_a_read_model_without_its_queries_is_refused(package: Made) -> None:
     with pytest.raises(DiscoveryError, match="QUERIES"):
         read_models(package({"books.py": MODEL.replace("NAME", "books").replace("QUERIES", "ANSWERS")}))
+
+
+def test_deadlines_that_nothing_is_asked_for_are_a_mistake(package: Made) -> None:
+    wiring = WIRING.replace("initial=None,", "initial=None, deadlines=lambda event: [],")
+    made = package({"book/commands.py": COMMANDS, "book/wiring.py": wiring})
+    with pytest.raises(DiscoveryError, match=r"book\.wiring: sets deadlines, but has no `expire`"):
+        contexts(made)
+
+
+def test_a_reaction_to_a_context_that_is_not_there_is_a_mistake(package: Made) -> None:
+    events = """
+        from common.messages import Event
+
+        class FineCharged(Event):
+            pass
+    """
+    wiring = "from HERE.elsewhere.events import FineCharged\n" + dedent(WIRING).replace(
+        "initial=None,", "initial=None, reactions={FineCharged: lambda stream, event: []},"
+    )
+    files = {"book/commands.py": COMMANDS, "book/wiring.py": wiring, "book/elsewhere/events.py": events}
+    with pytest.raises(DiscoveryError, match=r"book\.wiring: reacts to 'elsewhere', which is no context"):
+        contexts(package(files))
