@@ -38,6 +38,6 @@ CONTEXT = Context(
     initial=Site(),
     decide=decide,
     evolve=evolve,
-    snapshot=Snapshot(form=Stocktake, freeze=freeze, thaw=thaw, weigh=weigh),
+    snapshot=Snapshot(form=Stocktake, freeze=freeze, thaw=thaw, weigh=weigh, every=1000),
     held_by=held_by,
 )
