@@ -12,10 +12,12 @@ import asyncpg
 import msgspec
 import pytest
 import pytest_asyncio
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from common.bus.api import ask_jetstream
-from common.bus.batches import FEW
+from common.bus.batches import FEW, MAX_BATCH_BYTES
 from common.bus.outgoing import Message
 from common.codec import MAX_BODY
 from common.context import followed_by, home_of
@@ -195,6 +197,38 @@ def test_no_command_is_on_its_way_beside_one_of_its_key_that_might_fail_alone(
     found = list(in_turns(messages))
     assert [len(part) for part in found] == parts
     assert [message for part in found for message in part] == messages
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from((1, 40_000, 60_000))), max_size=PART + 20))
+def test_parts_are_all_in_their_order_and_few_of_a_part_share_no_key(them: list[tuple[str, int]]) -> None:
+    messages = [message for key, size in them for message in sent(key, size=size)]
+    parts = list(in_turns(messages))
+    assert [message for part in parts for message in part] == messages
+    for part in parts:
+        assert 0 < len(part) <= PART
+        assert sum(len(message.body) for message in part) < MAX_BATCH_BYTES
+        assert len(part) > FEW or len({message.subject for message in part}) == len(part)
+
+
+async def test_who_is_killed_over_and_over_asks_everything_in_order(world: World) -> None:
+    context = jars_that_react(world.name, {Added: wash})
+    await world.record(*drops(300))
+    events = await world.reader.page(0, 300)
+    async with pond(world) as water:
+        for start in range(0, 300, 30):
+            await world.publish(*events[max(start - 3, 0) : start + 20], *events[start + 25 : start + 30])
+            async with running(water.reactions(context, batch=9)):
+                await until(lambda start=start: past(water, start + 15))  # type: ignore[misc]
+        async with running(water.reactions(context)):
+            await until(lambda: at(water.place(), 300))
+        found = by_key(await water.asked())
+    for n in range(5):
+        assert [body["drops"] for body in found[f"jar-{n}"]] == list(range(n, 300, 5))
+    assert [body["jar"] for body in found["table"]] == [f"jar-{n % 5}" for n in range(300)]
+
+
+async def past(water: Pond, position: int) -> bool:
+    return await water.place() >= position
 
 
 async def test_events_missing_in_the_stream_are_read_from_the_record(world: World) -> None:
