@@ -37,6 +37,11 @@ class Shop:
         """What a command is answered, once it is decided."""
         return await self._doors[principal].post(path, json=body or {}, headers=WAIT | headers)
 
+    async def sends(self, principal: str, path: str) -> None:
+        """A command is taken in, whenever it may be decided."""
+        answer = await self._doors[principal].post(path, json={})
+        assert answer.status_code == 202, f"{path}: {answer.status_code} {answer.text}"
+
     async def done(self, principal: str, path: str, body: Any = None) -> dict[str, Any]:
         """The receipt of a command that must be accepted."""
         answer = await self.asks(principal, path, body)

@@ -96,6 +96,22 @@ async def has_left(story: Story, order: Order) -> bool:
     return True
 
 
+async def test_a_cancellation_on_its_way_while_the_parcel_leaves_is_refused_by_delivery_and_told_to_the_order(
+    shop: Shop,
+) -> None:
+    order = await shop.order(await shop.site(mug=1), mug=1)
+    await order.delivery_reaches("scheduled")
+    with still(shop.system, "context-delivery"):
+        await shop.sends("warehouse", f"/deliveries/{order.id}/dispatch")
+        await order.is_cancelled()
+        await order.reaches("cancelling")
+    await order.reaches("dispatched")
+    story = await order.ends("dispatched", payment="captured", delivery="dispatched", paid=129)
+    assert await has_left(story, order)
+    assert story.counted("order")["CancellationCameTooLate"] == 1
+    await order.site.holds(mug=(0, 0))
+
+
 async def test_an_order_that_has_left_cannot_be_cancelled(shop: Shop) -> None:
     site = await shop.site(mug=1)
     order = await shop.order(site, mug=1)
