@@ -34,6 +34,7 @@ def test_a_count_that_covers_what_is_reserved_breaks_nothing() -> None:
 
 def test_a_count_below_what_is_reserved_breaks_the_latest_reservations_until_the_rest_fits() -> None:
     given(*THREE_ORDERS).when(count(8), WAREHOUSE).then(counted(8, 9), broken("o3", "bread", bread=4))
+    given(*THREE_ORDERS).when(count(5), WAREHOUSE).then(counted(5, 9), broken("o3", "bread", bread=4))
     given(*THREE_ORDERS).when(count(4), WAREHOUSE).then(
         counted(4, 9), broken("o3", "bread", bread=4), broken("o2", "bread", bread=2, milk=4)
     )
