@@ -164,7 +164,7 @@ def void_requested(payment: Payment, at: datetime) -> VoidRequested:
 
 def void_answered(command: RecordVoid, payment: Payment) -> Sequence[Event]:
     well = command.outcome == "voided"
-    void = Call() if payment.authorisation.awaited else payment.void  # Until then it was asked for nothing.
+    void = payment.void if payment.authorisation.done else Call()  # Without one the provider was asked for nothing.
     if not is_news(void, "void", well):
         return []
     if not well:

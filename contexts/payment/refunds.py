@@ -11,7 +11,7 @@ from contexts.payment.calls import Call
 from contexts.payment.commands import RefundLine, RefundPayment
 from contexts.payment.events import RefundedLine
 
-MAY_STATE_THE_TIME = frozenset({"trusted-channel", "reaction"})
+TRUSTED, REACTION = "trusted-channel", "reaction"
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 AHEAD = timedelta(days=1)
 
@@ -70,10 +70,15 @@ def refuse_a_sku_named_twice(lines: Iterable[RefundLine]) -> None:
 
 
 def time_of_refund(command: RefundPayment, known: Known) -> datetime:
-    """The time of business, in UTC: when the command was accepted, unless somebody states it who may."""
+    """The time of business, in UTC: when the command was accepted, unless somebody states it who may.
+
+    A reaction repeats a time that was looked at where it was stated; clocks that differ must not stop a refund.
+    """
     if command.at is None:
         return known.at
-    if not MAY_STATE_THE_TIME & known.roles:
+    if REACTION in known.roles:
+        return command.at
+    if TRUSTED not in known.roles:
         raise Rejected("payment.not-yours-to-state", "`at` is stated by trusted channels alone", field="at")
     if not EARLIEST <= command.at <= known.at + AHEAD:
         message = "the time of a refund is after 1999 and at most a day ahead of now"

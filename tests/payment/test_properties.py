@@ -25,6 +25,7 @@ from contexts.payment.events import (
     PaymentVoided,
     RefundFailed,
     RefundRequested,
+    VoidRequested,
 )
 from contexts.payment.provider import Provider, SimulatedProvider, asking
 from contexts.payment.wiring import CONTEXT
@@ -54,6 +55,20 @@ ANSWERS = st.one_of(
     st.builds(RecordVoid, ID, st.sampled_from(["voided", "failed"]), st.just("v")),
     st.builds(RecordRefund, ID, st.integers(0, 4), st.sampled_from(["refunded", "failed"]), st.just("r")),
 )
+
+
+SOLD_FOR_MONEY = st.builds(RequestPayment, ID, st.integers(100, 300), st.just("USD"), st.just("pm_ok"), AT)
+PAID = st.builds(
+    lambda request: [
+        request,
+        RecordAuthorisation("o1", "authorised", "a"),
+        CapturePayment("o1", SOLD),
+        RecordCapture("o1", "captured", "c"),
+    ],
+    SOLD_FOR_MONEY,
+)
+PASTS = st.one_of(st.just([]), st.lists(SOLD_FOR_MONEY, min_size=1, max_size=1), PAID)
+"""What random wishes come to by themselves too seldom: a payment that is asked for, or one with money to pay back."""
 
 
 class Till:
@@ -91,10 +106,12 @@ class Till:
         return sum(isinstance(each, kind) for each in self.events)
 
 
-@given(st.lists(st.one_of(WISHES, ANSWERS), max_size=30))
-def test_no_more_is_taken_than_was_authorised_nor_paid_back_than_was_taken(commands: list[Command]) -> None:
+@given(PASTS, st.lists(st.one_of(WISHES, ANSWERS), max_size=30))
+def test_no_more_is_taken_than_was_authorised_nor_paid_back_than_was_taken(
+    past: list[Command], commands: list[Command]
+) -> None:
     till = Till()
-    for command in commands:
+    for command in (*past, *commands):
         till.take(command)
 
 
@@ -104,7 +121,7 @@ def test_the_providers_ledger_and_the_record_tell_the_same_however_answers_come(
     draw: Any = data.draw
     coming: list[Command] = []
     come: list[Command] = []
-    for wish in draw(st.lists(WISHES, max_size=12)):
+    for wish in [*draw(st.lists(SOLD_FOR_MONEY, max_size=1)), *draw(st.lists(WISHES, max_size=12))]:
         coming += answered(provider, till.take(wish), till)
         while coming and draw(st.booleans()):
             come.append(coming.pop(draw(st.integers(0, len(coming) - 1))))
@@ -117,6 +134,8 @@ def test_the_providers_ledger_and_the_record_tell_the_same_however_answers_come(
     assert provider.moved("capture") == till.sum(PaymentCaptured)
     assert provider.moved("void") == till.sum(PaymentVoided)
     assert provider.moved("refund") == till.sum(PaymentRefunded)
+    if till.count(VoidRequested):
+        assert till.sum(PaymentVoided) == till.sum(PaymentAuthorised), "a wish to let go was lost"
 
 
 def answered(provider: Provider, events: Iterable[Event], till: Till) -> list[Command]:

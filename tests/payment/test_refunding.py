@@ -123,3 +123,8 @@ def test_only_a_trusted_channel_states_when_a_refund_took_place() -> None:
 def test_a_refund_took_place_in_this_century_and_not_far_ahead() -> None:
     for at in (ENDED.replace(year=1999), NOW + timedelta(days=2)):
         given(*IS_CAPTURED).when(refund(TEA, at=at), TILL).then_rejected("payment.time-out-of-range")
+
+
+def test_a_refund_that_an_event_asks_for_is_of_that_events_time_whatever_the_clock_says() -> None:
+    ahead = NOW + timedelta(days=1, seconds=1)
+    given(*IS_CAPTURED).when(refund(TEA, at=ahead), REACTION).then(refunding(1, TEA, at=ahead))

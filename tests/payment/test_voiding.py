@@ -79,6 +79,7 @@ def test_what_is_to_be_let_go_before_the_provider_has_answered_is_let_go_as_soon
     given(REQUESTED, TOO_EARLY).when(SAID_YES).then(AUTHORISED, VOIDING)
     given(REQUESTED, TOO_EARLY).when(SAID_NO).then(DECLINED)
     given(REQUESTED, TOO_EARLY).when(NOT_LET_GO).then_rejected("payment.not-asked")
+    given(REQUESTED, TOO_EARLY, DECLINED).when(LET_GO).then_rejected("payment.not-asked")
     given(REQUESTED, TOO_EARLY, AUTHORISED, VOIDING).when(LET_GO).then(VOIDED)
 
 
