@@ -271,6 +271,18 @@ async def test_a_full_stream_loses_nothing_and_is_shown(world: World) -> None:
     assert [each.body["drops"] for each in first(seen)] == list(range(100))
 
 
+async def test_a_command_that_finds_no_room_is_not_overtaken_by_a_smaller_one_of_its_key(world: World) -> None:
+    context = jars_that_react(world.name, {Added: lambda jar, e: [NoteDrops(jar, e.drops, "x" * e.drops)]})
+    await relayed(world, ("jar", Added(30_000)), ("jar", Added(1)))
+    async with pond(world, room=20_000) as water, running(water.reactions(context)) as reactions:
+        await until(lambda: "StreamFull" in of(reactions).listener.trouble)
+        assert await water.asked() == []
+        found = (await ask_jetstream(water.nc, f"STREAM.INFO.{water.stream}", {}))["config"]
+        await ask_jetstream(water.nc, f"STREAM.UPDATE.{water.stream}", found | {"max_bytes": 1_000_000})
+        await until(lambda: at(water.place(), 2))
+        assert [body["drops"] for body in by_key(await water.asked())["jar"]] == [30_000, 1]
+
+
 async def test_a_stream_that_is_not_there_yet_is_waited_for(world: World) -> None:
     context = jars_that_react(world.name, {Added: note})
     await relayed(world, *drops(3))
