@@ -38,7 +38,7 @@ DeliveryEvent = (
 )
 
 MOST_ATTEMPTS = 3
-MAY_STATE_WHEN = frozenset({"trusted-channel", "reaction"})
+TRUSTED, REACTION = "trusted-channel", "reaction"
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 AHEAD = timedelta(days=1)
 
@@ -132,10 +132,15 @@ def failed(attempt: int, reason: str, at: datetime) -> list[DeliveryEvent]:
 
 
 def time_of_business(stated: datetime | None, known: Known) -> datetime:
-    """In UTC: when the command was accepted, unless somebody who may states when it was."""
+    """In UTC: when the command was accepted, unless somebody who may states when it was.
+
+    A reaction repeats a time that was looked at where it was stated; clocks that differ must not stop it.
+    """
     if stated is None:
         return known.at
-    if not MAY_STATE_WHEN & known.roles:
+    if REACTION in known.roles:
+        return stated
+    if TRUSTED not in known.roles:
         raise Rejected("delivery.not-yours-to-state", "`at` is stated by trusted channels alone", field="at")
     if not EARLIEST <= stated <= known.at + AHEAD:
         message = "the time of a delivery is after 1999 and at most a day ahead of now"

@@ -107,3 +107,8 @@ def test_warehouse_and_courier_may_not_state_when_it_was(report: Command, past: 
 def test_a_time_of_another_world_is_refused(at: datetime) -> None:
     told = known("trusted-channel")
     given(*LEFT).when(replace(CONFIRM, at=at), told).then_rejected("delivery.time-out-of-range")
+
+
+def test_a_parcel_that_an_event_calls_back_is_of_that_events_time_whatever_the_clock_says() -> None:
+    ahead = NOW + timedelta(days=1, seconds=1)
+    given(*LEFT).when(replace(SEND_BACK, at=ahead), known("reaction")).then(replace(SENT_BACK, at=ahead))
