@@ -17,7 +17,9 @@ from common.codec import CommandCodec
 from common.context import Known
 from common.personal import Personal
 from contexts.order.commands import PlaceOrder
-from contexts.order.decider import TRUSTED, Order, decide
+from contexts.order.decider import decide
+from contexts.order.placing import TRUSTED
+from contexts.order.state import Order
 from projectors.orders import OrderRow, placed
 
 PRINCIPAL = "replay"
