@@ -1,6 +1,7 @@
 """Those who ask and those who let wait: everything in a journey that is left to chance."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from contexts.customer.commands import CloseAccount, RegisterCustomer, ReinstateCustomer, SuspendCustomer
@@ -11,6 +12,7 @@ from contexts.order.events import OrderPaid
 from contexts.payment.commands import RefundLine, RefundPayment
 from contexts.stock.commands import CountStock, Goods, ReceiveStock
 from tests.journeys.world import World
+from tests.scenario import NOW
 
 SITES = ("north", "south")
 SKUS = ("tea", "jam", "rum")
@@ -18,6 +20,7 @@ CUSTOMERS = ("ada", "ben", "cleo")
 AMOUNTS = (0, 259, 1, 100)
 HOME = Address("Ada Miller", "12 Elm Street", "Springfield", "45501", "US")
 T = TypeVar("T")
+TRUSTED = "trusted-channel"
 TOKEN = "pm_chosen_by_chance"
 
 
@@ -86,7 +89,7 @@ class People:
         skus = SKUS[self.chance.below(3) :]
         lines = tuple(RequestedLine(sku, self.chance.below(4), self.chance.one(AMOUNTS), "FOOD") for sku in skus)
         customer, site = self.chance.one(CUSTOMERS), self.chance.one(SITES)
-        self.world.ask(PlaceOrder(order, customer, site, HOME, TOKEN, "USD", lines), "trusted-channel")
+        self.world.ask(PlaceOrder(order, customer, site, HOME, TOKEN, "USD", lines, "web", self.time()), TRUSTED)
 
     def cancel(self) -> None:
         self.world.ask(CancelOrder(self.chance.one(self.orders), "changed my mind"), "storefront")
@@ -118,10 +121,10 @@ class People:
         if self.chance.below(2):
             self.world.ask(CountStock(site, sku, self.chance.below(6)), "warehouse")
         else:
-            self.world.ask(ReceiveStock(site, (Goods(sku, 1 + self.chance.below(4)),)), "warehouse")
+            self.world.ask(ReceiveStock(site, (Goods(sku, 1 + self.chance.below(4)),), self.time()), TRUSTED)
 
     def dispatch(self) -> None:
-        self.world.ask(DispatchDelivery(self.delivery_at(Stage.SCHEDULED)), "warehouse")
+        self.world.ask(DispatchDelivery(self.delivery_at(Stage.SCHEDULED), self.time()), TRUSTED)
 
     def carry(self) -> None:
         order = self.delivery_at(Stage.DISPATCHED)
@@ -129,7 +132,7 @@ class People:
             case 0:
                 self.world.ask(ConfirmDelivered(order), "courier")
             case 1:
-                self.world.ask(ReturnToSender(order, "address unknown"), "courier")
+                self.world.ask(ReturnToSender(order, "address unknown", self.time()), TRUSTED)
             case _:
                 self.world.ask(ReportFailedAttempt(order, "nobody at home"), "courier")
 
@@ -170,7 +173,11 @@ class People:
             case 3 if self.world.roads:
                 self.world.deliver(self.chance.one([*self.world.roads]), again=True)
 
-    # Whom it concerns
+    # When, and whom it concerns
+
+    def time(self) -> datetime | None:
+        """When it was, as far as one may say; mostly nothing is said."""
+        return self.chance.one((None, None, None, NOW - timedelta(days=300), self.world.now + timedelta(days=1)))
 
     @property
     def orders(self) -> list[str]:

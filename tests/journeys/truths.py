@@ -1,7 +1,7 @@
 """What is true of every journey: at each moment, and once all is at rest. Told from what was recorded alone."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from common.messages import Event
@@ -100,9 +100,10 @@ class Truths:
         ours = sent.by in ("reaction", "payment")
         must(not ours or (type(sent.command).__name__, code) in LAWFUL_REFUSALS, f"{sent.command} is refused: {code}")
 
-    def settled(self, world: World, sent: Sent, context: str, key: str) -> None:
+    def settled(self, world: World, sent: Sent, context: str, key: str, events: Sequence[Event]) -> None:
         """After each decision: what holds at every moment."""
-        past = world.stream(context, key)
+        past, stated = world.stream(context, key), getattr(sent.command, "at", None)
+        must(stated is None or all(each.at == stated for each in at_a_time(events)), f"{key}: not of the time stated")
         must(all(past.kinds[kind] <= 1 for kind in ONCE), f"{context} {key}: twice what happens once")
         must(all(happened(past, *kinds) <= 1 for kinds in ONE_OF), f"{context} {key}: both of what excludes each other")
         if context == "stock":
@@ -215,6 +216,10 @@ def of(kind: type[Any], past: Past) -> Iterator[Any]:
 
 def total(kind: type[Any], past: Past) -> int:
     return sum(event.amount for event in of(kind, past)) if past.kinds[kind] else 0
+
+
+def at_a_time(events: Sequence[Event]) -> Iterator[Any]:
+    return (event for event in events if hasattr(event, "at"))
 
 
 def happened(past: Past, *kinds: type[Event]) -> int:

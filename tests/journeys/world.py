@@ -7,7 +7,7 @@ often it comes; nothing is lost.
 
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Protocol
 
@@ -49,7 +49,7 @@ class Watching(Protocol):
 
     def saw(self, context: str, key: str, event: Event) -> None: ...
 
-    def settled(self, world: "World", sent: Sent, context: str, key: str) -> None: ...
+    def settled(self, world: "World", sent: Sent, context: str, key: str, events: Sequence[Event]) -> None: ...
 
     def refused(self, sent: Sent, code: str) -> None: ...
 
@@ -82,6 +82,12 @@ class World:
             found = self.streams[context, key] = Past(self.contexts[context].initial, [], Counter())
         return found
 
+    @property
+    def now(self) -> datetime:
+        """By the clocks of those who decide, which differ by seconds."""
+        decided = len(self.answered)
+        return NOW + timedelta(seconds=decided - 5 * (decided % 3))
+
     def ask(self, command: Command, by: str) -> None:
         """Somebody asks, and is answered at once."""
         self.take(Sent(f"asked-{len(self.answered)}", command, by))
@@ -91,10 +97,10 @@ class World:
         if sent.id in self.answered:
             assert self.answered[sent.id] == sent.command, f"{sent.id} is the id of two commands"
             return
+        told = Known(self.now, sent.by, frozenset({sent.by}), {}, fingerprint_of)
         self.answered[sent.id] = sent.command
         home, key = context_of(type(sent.command)), command_key(sent.command)
         context, past = self.contexts[home], self.stream(home, key)
-        told = Known(NOW + timedelta(seconds=len(self.answered)), sent.by, frozenset({sent.by}), {}, fingerprint_of)
         try:
             events = context.decide(sent.command, past.state, told)
         except Rejected as rejected:
@@ -104,7 +110,7 @@ class World:
         self.story.append(f"{sent.by}: {brief(sent.command)} -> {', '.join(map(brief, events)) or 'nothing'}")
         for n, event in enumerate(events):
             self._record(context, key, derived_id(sent.by, home, sent.id, str(n)), sealed(event))
-        self.watching.settled(self, sent, home, key)
+        self.watching.settled(self, sent, home, key, events)
 
     def _record(self, context: Context, key: str, event_id: str, event: Event) -> None:
         past = self.stream(context.name, key)
