@@ -7,17 +7,17 @@ from typing import Any
 from msgspec import Struct
 
 from common.codec import EventCodec, event_encoder
-from common.context import Context, Deadline, Known
+from common.context import Context, Known
 from common.dispatch import CommandDispatcher
-from common.faults import described, storable
+from common.faults import described
 from common.messages import Rejected
-from common.recorded import State, derived_id
 from common.shell.admission import REACTION, Admitted, Dropped
 from common.shell.table import ClaimChange, Table
 from common.shell.vault import Keys, MissingKey
+from common.shell.verdict import Verdict, new_deadline, new_event, new_parked, new_receipt, parked, refused
 from common.store.append import Batch, net_claims
 from common.store.load import CommandName, Holder, Loaded, StreamState
-from common.store.new_rows import NewDeadline, NewEvent, NewParked, NewReceipt
+from common.store.new_rows import NewReceipt
 
 log = logging.getLogger(__name__)
 
@@ -42,24 +42,6 @@ class Draft(Struct):
     dropped: list[Dropped]
     keyless: dict[str, str]
     refused: list[NewReceipt] = []
-
-
-class Verdict(Struct, frozen=True, gc=False):
-    """One command's outcome, encoded: nothing that is done with it later can fail because of it.
-
-    Deadlines come with the number of the event that says so.
-    """
-
-    state: State
-    events: Sequence[tuple[str, str]] = ()
-    after: Any = None
-    row: str = ""
-    claims: Sequence[ClaimChange] = ()
-    deadlines: Sequence[tuple[int, Deadline]] = ()
-    code: str = ""
-    message: str = ""
-    detail: str = "{}"
-    sealed: str = ""
 
 
 class Decider:
@@ -174,12 +156,8 @@ class Decider:
             if verdict.row:
                 batch.rows[command.key] = (version, verdict.row)
         for n, deadline in verdict.deadlines:
-            batch.deadlines[command.key, deadline.name] = self._new_deadline(command, n, deadline)
+            batch.deadlines[command.key, deadline.name] = new_deadline(self._context.name, command, n, deadline)
         batch.receipts.append(new_receipt(command, verdict, version, len(batch.events)))
-
-    def _new_deadline(self, command: Admitted, n: int, deadline: Deadline) -> NewDeadline:
-        event_id = derived_id(command.principal, self._context.name, command.command_id, str(n))
-        return NewDeadline(command.key, deadline.name, deadline.within, event_id, command.correlation_id)
 
 
 def known_of(command: Admitted, fingerprint: Callable[[str], str], reference: Mapping[str, Any]) -> Known:
@@ -196,74 +174,3 @@ def holder_of(context: Context, command: Admitted) -> Holder:
     except Exception:
         log.exception("%s %s: what holds it cannot be told", command.type, command.command_id)
         return command.key, command.key
-
-
-def refused(rejected: Rejected) -> Verdict:
-    """A rule has said no. A detail that cannot be written as JSON is a fault of the rule."""
-    detail = event_encoder.encode(rejected.detail).decode()
-    return Verdict("rejected", code=rejected.code, message=str(rejected), detail=detail)
-
-
-def parked(command: Admitted, keys: Keys, code: str, reason: str) -> Verdict:
-    """The command is set aside as it came; sealed, when it holds personal data."""
-    person = person_of(command)
-    body = keys.seal_bytes(person, command.body) if person else command.body.decode("utf-8", "replace")
-    return Verdict("parked", code=code, message=reason, sealed=body)
-
-
-def person_of(command: Admitted) -> str:
-    """Whose personal data the command holds, or an empty string."""
-    if command.command is None or not command.command.declared.person:
-        return ""
-    return str(getattr(command.command, command.command.declared.person))
-
-
-def new_event(command: Admitted, type_name: str, data: str, version: int, n: int) -> NewEvent:
-    return NewEvent(
-        command.key,
-        version,
-        type_name,
-        data,
-        n,
-        command.command_id,
-        command.principal,
-        command.correlation_id,
-        command.causation_id,
-        command.at,
-    )
-
-
-def new_receipt(command: Admitted, verdict: Verdict, version: int, offset: int) -> NewReceipt:
-    return NewReceipt(
-        command.principal,
-        command.command_id,
-        command.hash,
-        verdict.state,
-        command.type,
-        command.key,
-        version,
-        offset,
-        len(verdict.events),
-        verdict.code,
-        storable(verdict.message),
-        verdict.detail,
-        command.correlation_id,
-        command.at,
-    )
-
-
-def new_parked(command: Admitted, holder: Holder, verdict: Verdict) -> NewParked:
-    return NewParked(
-        *holder,
-        command.sequence,
-        command.principal,
-        command.command_id,
-        command.type,
-        command.correlation_id,
-        command.causation_id,
-        command.expected_version,
-        person_of(command),
-        storable(verdict.sealed),
-        command.at,
-        storable(f"{verdict.code} {verdict.message}"),
-    )

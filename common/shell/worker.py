@@ -16,12 +16,13 @@ from common.messages import Rejected
 from common.shell.admission import Admission, Admitted, Dropped, Stored
 from common.shell.cache import Cache
 from common.shell.clocks import UNTIMED, Clocks
-from common.shell.decision import Decider, holder_of, known_of, person_of
+from common.shell.decision import Decider, holder_of, known_of
 from common.shell.lease import LeaseKeeper
 from common.shell.patience import patiently
 from common.shell.snapshots import Snapshots
 from common.shell.telling import Outbox, Telling
 from common.shell.vault import Keys, Vault
+from common.shell.verdict import person_of
 from common.store.append import CountMismatch, LeaseLost, append
 from common.store.leases import LeaseTable
 from common.store.load import CommandName, Loaded, Loader, StreamState, Wanted, distinct
