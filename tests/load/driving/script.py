@@ -43,9 +43,7 @@ OPTIONS = (
     click.option("--url", default="", metavar="URL", help="The gateway, instead of this data folder's."),
     click.option("--nats-url", default="", metavar="URL", help="The nats-server, instead of this data folder's."),
     click.option("--remote", is_flag=True, help="Allow a --url or --nats-url of another machine."),
-    click.option(
-        "--own", "alone", is_flag=True, help="Start a system of its own, which only takes orders."
-    ),
+    click.option("--own", "alone", is_flag=True, help="Start a system of its own, which only takes orders."),
     click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write the result as JSON."),
     click.option("--max-p99-ms", type=float, help="Exit code 1 when a kind's p99 is above."),
     click.option("--max-lag-p99-ms", type=float, help="Exit code 1 when recorded to visible is above, or unknown."),
