@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.integration.conftest import ALONE
 from tests.integration.invariants import all_violations
 from tests.integration.ordering import PRINCIPAL, Clock, Shop
 from tests.servers import running_system, until
@@ -27,7 +28,7 @@ async def place_until_refused(shop: Shop, ids: list[str]) -> None:
 
 
 async def test_nothing_is_lost_when_the_system_is_stopped_under_load(data: Path) -> None:
-    async with running_system(data) as system:
+    async with running_system(data, options=ALONE) as system:
         before = Shop(system)
         placing = asyncio.create_task(place_until_refused(before, ORDERS))
         await until(lambda: len(before.taken) >= len(ORDERS) // 4)
@@ -39,7 +40,7 @@ async def test_nothing_is_lost_when_the_system_is_stopped_under_load(data: Path)
         assert code == 0
         assert not any(psutil.pid_exists(pid) for pid in pids)
         assert len(before.taken) < len(ORDERS)
-    async with running_system(data) as system:
+    async with running_system(data, options=ALONE) as system:
         after, clock = Shop(system), Clock()
         await until(lambda: after.decided(before.taken), what="what was taken before to be decided")
         decided = clock.seconds

@@ -17,6 +17,7 @@ from common.bus.connect import connect
 from common.config import PROJECT
 from common.servers.embedded import child_environment
 from common.shell.feed import partitions
+from tests.integration.conftest import ALONE
 from tests.integration.invariants import all_violations
 from tests.integration.ordering import PRINCIPAL, Shop, ask, key_of
 from tests.servers import System, running_system, temporary_data, until
@@ -38,7 +39,7 @@ SETTLED = 'SELECT (SELECT count(*) FROM "order".receipts) + (SELECT count(*) FRO
 @pytest_asyncio.fixture(scope="module")
 async def system() -> AsyncIterator[System]:
     with temporary_data() as folder:
-        async with running_system(folder, DAYBOOK_LEASE_TTL_MS=TTL_MS) as found:
+        async with running_system(folder, options=ALONE, DAYBOOK_LEASE_TTL_MS=TTL_MS) as found:
             yield found
 
 
@@ -49,7 +50,7 @@ async def second_worker(system: System) -> AsyncIterator[asyncio.subprocess.Proc
     env = clean | child_environment(system.settings) | {"PYTHONPATH": str(PROJECT), "DAYBOOK_LEASE_TTL_MS": TTL_MS}
     with (system.settings.data / "logs" / "second.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "contexts", "order", env=env, stdout=log, stderr=log
+            sys.executable, "-m", "contexts", "order", *ALONE, env=env, stdout=log, stderr=log
         )
     try:
         yield process
