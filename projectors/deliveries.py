@@ -1,6 +1,5 @@
 """Deliveries as they stand: one row an order. Where they go is personal and stays in the record."""
 
-import base64
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -8,8 +7,9 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from common.messages import Event, Id, Instant, Query, Rejected, Text
+from common.messages import Event, Id, Instant, Query, Text
 from common.readmodel import Key, ReadModel
+from common.store.pages import Pages
 from common.store.read_tables import Kept, Table
 from contexts.delivery.events import (
     DeliveryAttemptFailed,
@@ -84,6 +84,7 @@ MODEL = ReadModel(
     indexes=("asked_at, order_id", "state, asked_at, order_id", "site, asked_at, order_id"),
 )
 TABLE = Table(MODEL)
+OLDEST = Pages(TABLE, ("asked_at", "order_id"), tuple[Instant, Id])
 
 
 class DeliveryView(DeliveryRow, frozen=True, kw_only=True):
@@ -115,51 +116,19 @@ class ListDeliveries(Query, kw_only=True, get="/deliveries", answer=DeliveryPage
     after: Text | None = None
 
 
-class Cursor(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Where a page ended."""
-
-    asked_at: Instant
-    order_id: Id
-
-
 async def get_delivery(query: GetDelivery, connection: Any) -> DeliveryView | None:
     record = await connection.fetchrow(f"{TABLE.select} WHERE order_id = $1", query.order_id)
     return view(TABLE.kept(record)) if record else None
 
 
 async def list_deliveries(query: ListDeliveries, connection: Any) -> DeliveryPage:
-    conditions: list[str] = []
-    values: list[Any] = []
-    for condition, value in {"state = ${}": query.state, "site = ${}": query.site}.items():
-        if value is not None:
-            values.append(value)
-            conditions.append(condition.format(len(values)))
-    if query.after is not None:
-        cursor = read_cursor(query.after)
-        values += [cursor.asked_at, cursor.order_id]
-        conditions.append(f"(asked_at, order_id) > (${len(values) - 1}, ${len(values)})")
-    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    records = await connection.fetch(
-        f"{TABLE.select} {where} ORDER BY asked_at, order_id LIMIT {query.limit + 1}", *values
-    )
-    deliveries = [view(TABLE.kept(record)) for record in records[: query.limit]]
-    return DeliveryPage(deliveries, write_cursor(deliveries[-1]) if len(records) > query.limit else None)
+    wanted = {"state = ${}": query.state, "site = ${}": query.site}
+    rows, after = await OLDEST.page(connection, wanted, query.limit, query.after)
+    return DeliveryPage([view(row) for row in rows], after)
 
 
 def view(kept: Kept) -> DeliveryView:
     return DeliveryView(**msgspec.structs.asdict(kept.row), version=kept.version, position=kept.positions["delivery"])
-
-
-def write_cursor(last: DeliveryView) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode(Cursor(last.asked_at, last.order_id))).decode().rstrip("=")
-
-
-def read_cursor(text: str) -> Cursor:
-    """Raises `Rejected` when the text is no cursor of ours."""
-    try:
-        return msgspec.json.decode(base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True), type=Cursor)
-    except ValueError:  # Of base64's and msgspec's errors alike.
-        raise Rejected("malformed", "not where a page has ended - at `$.after`") from None
 
 
 QUERIES = {GetDelivery: get_delivery, ListDeliveries: list_deliveries}

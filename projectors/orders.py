@@ -1,6 +1,5 @@
 """Orders as they stand: one row an order. Where they go is personal and stays in the record."""
 
-import base64
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -8,8 +7,9 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from common.messages import Event, Id, Instant, Query, Rejected, Text
+from common.messages import Event, Id, Instant, Query, Text
 from common.readmodel import Key, ReadModel
+from common.store.pages import Pages
 from common.store.read_tables import Kept, Table
 from contexts.order.events import (
     CancellationCameTooLate,
@@ -158,6 +158,7 @@ MODEL = ReadModel(
     ),
 )
 TABLE = Table(MODEL)
+NEWEST = Pages(TABLE, ("placed_at", "order_id"), tuple[Instant, Id], descending=True)
 
 
 class OrderView(OrderRow, frozen=True, kw_only=True):
@@ -192,21 +193,12 @@ class ListOrders(Query, kw_only=True, get="/orders", answer=OrderPage):
     after: Text | None = None
 
 
-class Cursor(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Where a page ended."""
-
-    placed_at: Instant
-    order_id: Id
-
-
 async def get_order(query: GetOrder, connection: Any) -> OrderView | None:
     record = await connection.fetchrow(f"{TABLE.select} WHERE order_id = $1", query.order_id)
     return view(TABLE.kept(record)) if record else None
 
 
 async def list_orders(query: ListOrders, connection: Any) -> OrderPage:
-    conditions: list[str] = []
-    values: list[Any] = []
     wanted = {
         "customer_id = ${}": query.customer,
         "site = ${}": query.site,
@@ -214,36 +206,12 @@ async def list_orders(query: ListOrders, connection: Any) -> OrderPage:
         "placed_at >= ${}": query.since,
         "placed_at < ${}": query.until,
     }
-    for condition, value in wanted.items():
-        if value is not None:
-            values.append(value)
-            conditions.append(condition.format(len(values)))
-    if query.after is not None:
-        cursor = read_cursor(query.after)
-        values += [cursor.placed_at, cursor.order_id]
-        conditions.append(f"(placed_at, order_id) < (${len(values) - 1}, ${len(values)})")
-    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    records = await connection.fetch(
-        f"{TABLE.select} {where} ORDER BY placed_at DESC, order_id DESC LIMIT {query.limit + 1}", *values
-    )
-    orders = [view(TABLE.kept(record)) for record in records[: query.limit]]
-    return OrderPage(orders, write_cursor(orders[-1]) if len(records) > query.limit else None)
+    rows, after = await NEWEST.page(connection, wanted, query.limit, query.after)
+    return OrderPage([view(row) for row in rows], after)
 
 
 def view(kept: Kept) -> OrderView:
     return OrderView(**msgspec.structs.asdict(kept.row), version=kept.version, position=kept.positions["order"])
-
-
-def write_cursor(last: OrderView) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode(Cursor(last.placed_at, last.order_id))).decode().rstrip("=")
-
-
-def read_cursor(text: str) -> Cursor:
-    """Raises `Rejected` when the text is no cursor of ours."""
-    try:
-        return msgspec.json.decode(base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True), type=Cursor)
-    except ValueError:  # Of base64's and msgspec's errors alike.
-        raise Rejected("malformed", "not where a page has ended - at `$.after`") from None
 
 
 QUERIES = {GetOrder: get_order, ListOrders: list_orders}
