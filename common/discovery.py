@@ -6,16 +6,19 @@ declaration stops the process that starts, with one clear `DiscoveryError`, and 
 
 from collections.abc import Iterable, Iterator
 from importlib import import_module
+from importlib.util import find_spec
 from inspect import isclass
 from pkgutil import iter_modules
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from common.context import Context, no_deadlines, reacts_to
 from common.dispatch import QueryHandler
-from common.messages import Command, Id, Query, fields_of
+from common.messages import Command, Event, Id, Query, fields_of
 from common.readmodel import ReadModel
 from common.subjects import is_token
+
+Kind = TypeVar("Kind")
 
 
 class DiscoveryError(Exception):
@@ -42,16 +45,26 @@ def read_models(package: str = "projectors") -> dict[str, ModuleType]:
     queries: dict[str, str] = {}
     for name in _names(package, packages=False):
         module = import_module(f"{package}.{name}")
-        if not hasattr(module, "MODEL"):
-            continue
+        if not isinstance(getattr(module, "MODEL", None), ReadModel):
+            raise DiscoveryError(f"{module.__name__}: holds no MODEL; what is no read model is named with a leading _")
         if module.MODEL.name in found:
             raise DiscoveryError(f"{module.__name__}: a read model named {module.MODEL.name!r} is there already")
+        _follow(module)
         found[module.MODEL.name] = module
         for query in _queries(module):
             if other := queries.get(query.__name__):
                 raise DiscoveryError(f"{module.__name__}: {other} has a query named {query.__name__} already")
             queries[query.__name__] = module.__name__
     return found
+
+
+def _follow(module: ModuleType) -> None:
+    """Refuses a model that names a context otherwise than the events that it follows there."""
+    for context, events in module.MODEL.follows.items():
+        for event in events:
+            *_, home, part = event.__module__.split(".")
+            if part == "events" and home != context:
+                raise DiscoveryError(f"{module.__name__}: follows {event.__name__} of {context!r}; it is of {home!r}")
 
 
 def query_models(modules: Iterable[ModuleType]) -> dict[type[Query], ReadModel]:
@@ -73,38 +86,60 @@ def _names(package: str, *, packages: bool) -> Iterator[str]:
 
 def _wired(package: str, name: str) -> Context:
     where = f"{package}.{name}.wiring"
+    if find_spec(where) is None:
+        raise DiscoveryError(f"{where}: is not there; it must hold CONTEXT = Context(name={name!r}, ...)")
     context = getattr(import_module(where), "CONTEXT", None)
     if not isinstance(context, Context):
         raise DiscoveryError(f"{where}: holds no CONTEXT")
     if context.name != name or not is_token(name):
         raise DiscoveryError(f"{where}: the context {context.name!r} must be named as its package")
-    public = set(_declared(f"{package}.{name}.commands"))
-    if odd := sorted(command.__name__ for command in public ^ set(context.commands)):
-        raise DiscoveryError(f"{where}: {', '.join(odd)} must be both wired and defined in {package}.{name}.commands")
+    _agree(where, context.commands, _declared(f"{package}.{name}.commands"), f"{package}.{name}.commands")
+    if find_spec(events := f"{package}.{name}.events"):
+        # An event that is recorded and not wired would be left out of the fold, and nobody would be told.
+        _agree(where, context.events, _defined(events, Event), events)
     if context.deadlines is not no_deadlines and context.expire is None:
         raise DiscoveryError(f"{where}: sets deadlines, but has no `expire` to say what is asked when one has passed")
     return context
 
 
+def _agree(where: str, wired: Iterable[type], defined: Iterable[type], home: str) -> None:
+    if odd := sorted(each.__name__ for each in set(wired) ^ set(defined)):
+        raise DiscoveryError(f"{where}: {', '.join(odd)} must be both wired and defined in {home}")
+
+
 def _declared(where: str) -> tuple[type[Command], ...]:
     """The commands that a module defines itself."""
-    found = tuple(
-        member for member in vars(import_module(where)).values() if _is(member, Command) and member.__module__ == where
-    )
+    found = _defined(where, Command)
     for command in found:
+        name = command.__name__
         if not hasattr(command, "declared"):
-            raise DiscoveryError(f"{where}: {command.__name__} declares no key")
-        if fields_of(command)[command.declared.key] != Id:
-            raise DiscoveryError(
-                f"{where}: the key of {command.__name__} must be an Id, as it is a token of the subject"
-            )
+            raise DiscoveryError(f"{where}: {name} declares no key")
+        key, post = command.declared.key, command.declared.post
+        if fields_of(command)[key] != Id:
+            raise DiscoveryError(f"{where}: the key of {name} must be an Id, as it is a token of the subject")
+        if post and not command.declared.roles:
+            raise DiscoveryError(f"{where}: {name} is posted to {post}, but names no roles: nobody could send it")
+        if "{" in post and f"{{{key}}}" not in post:
+            raise DiscoveryError(f"{where}: {name} is posted to {post}, which does not name its key {{{key}}}")
     return found
+
+
+def _defined(where: str, kind: type[Kind]) -> tuple[type[Kind], ...]:
+    """The messages of a kind that a module defines itself."""
+    members = vars(import_module(where)).values()
+    return tuple(member for member in members if _is(member, kind) and member.__module__ == where)
 
 
 def _queries(module: ModuleType) -> tuple[type[Query], ...]:
     queries = getattr(module, "QUERIES", None)
     if not isinstance(queries, dict) or not all(_is(query, Query) for query in queries):
         raise DiscoveryError(f"{module.__name__}: QUERIES must give each query its handler")
+    for query in queries:
+        if query.stream and query.stream not in module.MODEL.follows:
+            follows = ", ".join(module.MODEL.follows)
+            raise DiscoveryError(
+                f"{module.__name__}: {query.__name__} is of a stream of {query.stream!r}; its model follows {follows}"
+            )
     return tuple(queries)
 
 

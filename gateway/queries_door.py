@@ -44,6 +44,7 @@ class QueryDoor:
             strict(given, self._query)
             return await as_of(self._streams, self._bus, principal, asked, moment)
         try:
+            refuse_until(given, self._query)
             wish = wish_of(asked, given if self._query.awaits else {})
             answering = self._ask(strict(given, self._query), principal.name, wish)
             found = await (answering if wish.plain else while_there(asked.receive, answering))
@@ -52,6 +53,13 @@ class QueryDoor:
         except Unanswered as why:
             raise unanswered(why) from None
         return given_back(found, asked.headers.get(b"if-none-match"))
+
+
+def refuse_until(given: dict[str, str], query: type[Query]) -> None:
+    """Raises `Rejected` for a wish that this query knows nothing of."""
+    if "until" in given and not query.awaits and "until" not in query.__struct_fields__:
+        message = f"{query.__name__} has no state to wait for; `Daybook-After` waits for a command - at `$.until`"
+        raise Rejected("malformed", message)
 
 
 def wish_of(asked: Asked, given: dict[str, str]) -> Wish:

@@ -121,7 +121,7 @@ def test_a_context_whose_wiring_does_not_fit_is_refused(package: Made, old: str,
 
 
 def test_a_read_model_is_every_module_that_holds_one(package: Made) -> None:
-    made = package({"books.py": MODEL.replace("NAME", "books"), "shared.py": "ANSWER = 42"})
+    made = package({"books.py": MODEL.replace("NAME", "books"), "_shared.py": "ANSWER = 42"})
     assert list(read_models(made)) == ["books"]
 
 
@@ -157,3 +157,55 @@ def test_a_reaction_to_a_context_that_is_not_there_is_a_mistake(package: Made) -
     files = {"book/commands.py": COMMANDS, "book/wiring.py": wiring, "book/elsewhere/events.py": events}
     with pytest.raises(DiscoveryError, match=r"book\.wiring: reacts to 'elsewhere', which is no context"):
         contexts(package(files))
+
+
+EVENTS = """
+    from common.messages import Event
+
+    class BookBorrowed(Event):
+        reader: str
+
+    class BookReturned(Event):
+        reader: str
+"""
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"book/commands.py": COMMANDS}, r"book.wiring: is not there; it must hold CONTEXT = Context\(name='book'"),
+        (
+            {"book/commands.py": COMMANDS, "book/wiring.py": WIRING, "book/events.py": EVENTS},
+            "book.wiring: BookBorrowed, BookReturned must be both wired and defined in .*book.events",
+        ),
+        (
+            {"book/commands.py": COMMANDS.replace(', roles={"reader"}', "", 1), "book/wiring.py": WIRING},
+            "BorrowBook is posted to /books/{book_id}/borrow, but names no roles: nobody could send it",
+        ),
+        (
+            {"book/commands.py": COMMANDS.replace("{book_id}/borrow", "{id}/borrow"), "book/wiring.py": WIRING},
+            "BorrowBook is posted to /books/{id}/borrow, which does not name its key {book_id}",
+        ),
+    ],
+)
+def test_a_context_whose_parts_do_not_fit_is_refused(package: Made, files: dict[str, str], said: str) -> None:
+    with pytest.raises(DiscoveryError, match=said):
+        contexts(package(files))
+
+
+def test_a_module_of_read_models_without_one_is_refused(package: Made) -> None:
+    with pytest.raises(DiscoveryError, match="books: holds no MODEL"):
+        read_models(package({"books.py": MODEL.replace("MODEL =", "MODELL =")}))
+
+
+def test_a_query_of_a_stream_that_its_model_does_not_follow_is_refused(package: Made) -> None:
+    wrong = MODEL.replace("NAME", "books").replace('{book_id}"', '{book_id}", stream="bok"')
+    with pytest.raises(DiscoveryError, match="BookById is of a stream of 'bok'; its model follows"):
+        read_models(package({"books.py": wrong}))
+
+
+def test_a_model_that_misspells_the_context_of_an_event_is_refused(package: Made) -> None:
+    wrong = MODEL.replace("NAME", "orders").replace("follows={}", 'follows={"ordre": (OrderPlaced,)}')
+    wrong = "\n    from contexts.order.events import OrderPlaced" + wrong
+    with pytest.raises(DiscoveryError, match="follows OrderPlaced of 'ordre'; it is of 'order'"):
+        read_models(package({"orders.py": wrong}))
