@@ -27,7 +27,7 @@ SHOWN_S = 0.25
 @click.option("--fail", default=0.05, show_default=True, type=click.FloatRange(0, 1), metavar="P",
               help="The probability that nobody is at home.")  # fmt: skip
 @click.option("--limit", default=0, type=click.IntRange(0), metavar="N",
-              help="Stop after so many parcels have arrived or come back; 0 goes on.")  # fmt: skip
+              help="Stop once so many parcels have arrived or come back; a few more may have.")  # fmt: skip
 @click.option("--seed", default=0, show_default=True, help="Another seed, other people who are not at home.")
 @as_json
 def simulate(

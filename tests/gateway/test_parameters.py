@@ -50,3 +50,9 @@ async def test_a_path_parameter_cannot_be_given_twice(doors: Doors) -> None:
 async def test_a_history_is_asked_for_in_pages(doors: Doors) -> None:
     for query in ("limit=0", "limit=1001", "after=-1", "after=x", "version=1"):
         assert (await doors.http.get(f"/orders/o1/history?{query}")).status_code == 400
+
+
+async def test_a_query_without_states_says_that_none_can_be_waited_for(doors: Doors) -> None:
+    problem = (await doors.http.get("/products/p1?until=sold")).json()
+    assert (problem["status"], problem["field"]) == (400, "$.until")
+    assert "GetProduct has no state to wait for" in problem["detail"]
