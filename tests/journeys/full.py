@@ -3,7 +3,7 @@
 python -m tests.journeys.full idle                              # one after another: how long until confirmed
 python -m tests.journeys.full speed --orders 2000               # as many as go: confirmed a second, delivered a second
 python -m tests.journeys.full stopped --seconds 60 --rate 100   # payment stands still for so long under load
-python -m tests.journeys.full killed --orders 2000              # order and payment die in the middle of it
+python -m tests.journeys.full killed --orders 2000              # every part dies in the middle of it, again and again
 """
 
 import asyncio
@@ -96,21 +96,33 @@ def stopped(seconds: int, rate: int) -> None:
     on_its_own(work)
 
 
-@main.command(help="order is killed while orders are confirmed, payment while they are paid; all are delivered, once.")
+@main.command(help="All parts are killed in turn, the whole way from basket to doorstep; all is delivered, once.")
 @click.option("--orders", default=2000, show_default=True)
-def killed(orders: int) -> None:
+@click.option("--every", default=2.0, show_default=True, help="Seconds from one death to the next.")
+def killed(orders: int, every: float) -> None:
     async def work(shop: Shop) -> None:
         async with crowd(shop, orders, mugs=-(-orders // SITES), sites=SITES, customers=CUSTOMERS) as buyers:
-            await buyers.come()
-            await buyers.reach("orders", "confirmed", number=orders // 4, within=PATIENCE_S)
-            await shop.system.kill_and_wait("context-order")
+            killing = asyncio.create_task(kill_in_turn(shop, every))
+            answers = await buyers.come(orders / (every * len(shop.system.pids)))
             await buyers.reach("deliveries", "scheduled", within=PATIENCE_S)
-            await buyers.leave(buyers.orders[: orders // 2])
-            await shop.system.kill_and_wait("context-payment")
+            await buyers.leave()
+            await buyers.arrive()
+            await buyers.reach("orders", "delivered", within=PATIENCE_S)
+            killing.cancel()
+            click.echo(f"{dict(answers.statuses)}, {answers.again} sent again")
             await all_delivered(buyers, PATIENCE_S)
             click.echo(f"{orders} orders delivered, each paid once")
 
     on_its_own(work)
+
+
+async def kill_in_turn(shop: Shop, every: float) -> None:
+    """Until cancelled."""
+    while True:
+        for part in sorted(shop.system.pids):
+            await shop.system.kill_and_wait(part)
+            click.echo(f"killed {part}")
+            await asyncio.sleep(every)
 
 
 if __name__ == "__main__":

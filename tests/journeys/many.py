@@ -18,6 +18,7 @@ from tests.journeys.shop import PRICES, WITHIN_S, Order, Shop, Site
 from tests.servers import System, until
 
 AT_ONCE = 32
+AGAIN, AGAIN_S = (503, 504), 0.2
 BY_ORDER = ("order", "payment", "delivery")
 """The contexts whose streams are named by orders; the others' events name the order that they are about."""
 REPEATABLE = {"DeliveryAttemptFailed", "OrderRefunded", "RefundRequested", "PaymentRefunded"}
@@ -25,10 +26,11 @@ REPEATABLE = {"DeliveryAttemptFailed", "OrderRefunded", "RefundRequested", "Paym
 
 
 class Answers(Struct):
-    """How orders were taken in: answers by status, and how long each took, in seconds."""
+    """Answers by status, how long each took, in seconds, and how often an order had to be sent again."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     took_s: list[float] = field(default_factory=list)
+    again: int = 0
 
     @property
     def slowest_ms(self) -> float:
@@ -44,14 +46,13 @@ class Crowd:
 
     async def come(self, rate: float = 0) -> Answers:
         """All orders are placed: so many a second, or as fast as they are taken. Nobody waits for a decision."""
-        answers, begun, door = Answers(), time.monotonic(), self._doors["storefront"]
+        answers, begun = Answers(), time.monotonic()
 
         async def place(number: int, order: Order) -> None:
             await asyncio.sleep(begun + number / rate - time.monotonic() if rate else 0)
-            asked = time.monotonic()
-            reply = await door.post(f"/orders/{order.id}", msgspec.json.encode(order.wish))
-            answers.statuses[reply.status] += 1
-            answers.took_s.append(time.monotonic() - asked)
+            while not await self._takes(order, answers):
+                answers.again += 1
+                await asyncio.sleep(AGAIN_S)
 
         await each_of(list(enumerate(self.orders)), lambda it: place(*it), len(self.orders) if rate else AT_ONCE)
         return answers
@@ -91,10 +92,32 @@ class Crowd:
         assert doubled(story) == []
         return story
 
+    async def _takes(self, order: Order, answers: Answers) -> bool:
+        """Whether an order is answered for good; else it is unknown, and has to be sent again under its own id."""
+        asked, body = time.monotonic(), msgspec.json.encode(order.wish)
+        try:
+            reply = await self._doors["storefront"].post(
+                f"/orders/{order.id}", body, f"Idempotency-Key: {order.id}\r\n"
+            )
+        except (OSError, TimeoutError):
+            return False
+        if reply.status in AGAIN:
+            return False
+        answers.statuses[reply.status] += 1
+        answers.took_s.append(time.monotonic() - asked)
+        return True
+
     async def _done(self, principal: str, path: str) -> None:
-        """A command that must be accepted."""
-        reply = await self._doors[principal].post(path, b"{}", f"Prefer: wait={WITHIN_S}\r\n")
-        assert reply.status == 200, f"{path}: {reply.status} {reply.body.decode()}"
+        """A command that must be accepted, however often it is to be asked for; asking again changes nothing."""
+        while True:
+            try:
+                reply = await self._doors[principal].post(path, b"{}", f"Prefer: wait={WITHIN_S}\r\n")
+            except (OSError, TimeoutError):
+                continue
+            if reply.status == 200:
+                return
+            assert reply.status in (202, *AGAIN), f"{path}: {reply.status} {reply.body.decode()}"
+            await asyncio.sleep(AGAIN_S)
 
     def _those(self, orders: Sequence[Order] | None) -> Sequence[Order]:
         return self.orders if orders is None else orders
@@ -152,7 +175,7 @@ def money(story: Story, what: type[PaymentAuthorised | PaymentCaptured]) -> int:
 async def all_delivered(buyers: Crowd, within: float = 60) -> None:
     """All of them are, and are paid once; no goods are left at the sites, which had no more than was ordered."""
     number = len(buyers.orders)
-    await buyers.reach("deliveries", "scheduled", "dispatched", within=within)
+    await buyers.reach("deliveries", "scheduled", "dispatched", "delivered", within=within)
     await buyers.leave()
     await buyers.arrive()
     story = await buyers.settled(within)
