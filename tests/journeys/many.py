@@ -13,8 +13,9 @@ from msgspec import Struct, field
 from contexts.payment.events import PaymentAuthorised, PaymentCaptured
 from gateway.cli.keepalive import KeepAlive
 from tests.integration.ordering import ask
+from tests.journeys.order import PRICES, WITHIN_S, Order, Site
 from tests.journeys.record import Story
-from tests.journeys.shop import PRICES, WITHIN_S, Order, Shop, Site
+from tests.journeys.shop import Shop
 from tests.servers import System, until
 
 AT_ONCE = 32

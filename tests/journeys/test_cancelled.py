@@ -5,8 +5,9 @@ import asyncio
 import httpx
 
 from tests.journeys.faults import still
+from tests.journeys.order import Order
 from tests.journeys.record import Story
-from tests.journeys.shop import Order, Shop
+from tests.journeys.shop import Shop
 
 RACES = 30
 LEADS_S = (0.0, 0.02, 0.08)

@@ -1,6 +1,7 @@
 """Goods that come back, and money that is paid back."""
 
-from tests.journeys.shop import Order, Shop
+from tests.journeys.order import Order
+from tests.journeys.shop import Shop
 
 
 async def sent(shop: Shop, mug: int, hat: int = 0) -> Order:

@@ -4,7 +4,8 @@ import signal
 
 from tests.integration.ordering import ask
 from tests.journeys.faults import still
-from tests.journeys.shop import Order, Shop
+from tests.journeys.order import Order
+from tests.journeys.shop import Shop
 from tests.servers import until
 
 

@@ -6,7 +6,8 @@ from contexts.payment.events import PaymentAuthorised
 from tests.integration.invariants import all_violations
 from tests.journeys.faults import still
 from tests.journeys.many import all_delivered, crowd, money
-from tests.journeys.shop import PRICES, Shop
+from tests.journeys.order import PRICES
+from tests.journeys.shop import Shop
 from tests.servers import until
 
 BUYERS, MUGS = 100, 10
