@@ -48,7 +48,8 @@ OrderState = Literal[
 class OrderRow(Struct, frozen=True, kw_only=True):
     """An order. `total`, `paid` and `refunded` are in minor units of `currency`; times are those of business.
 
-    `cancel_cause` is a code, `cancel_reason` says more. `payment_problem` tells what the provider did not do.
+    `cancel_cause` is a code, `cancel_reason` says more. `payment_problem` tells what the provider did not do, until
+    the money has come after all.
     """
 
     order_id: str
@@ -106,7 +107,8 @@ def apply(row: OrderRow | None, stream: str, event: Event) -> OrderRow | None:
         case OrderCancelled(at=at, cause=cause, reason=reason):
             return replace(row, state="cancelled", cancelled_at=at, cancel_cause=cause, cancel_reason=reason)
         case OrderPaid(amount=amount):
-            return replace(row, paid=amount)
+            mended = (row.payment_problem or "").startswith("capture: ")
+            return replace(row, paid=amount, payment_problem=None if mended else row.payment_problem)
         case OrderRefunded(amount=amount):
             return replace(row, refunded=row.refunded + amount)
         case PaymentFailed(step=step, reason=reason):

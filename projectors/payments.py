@@ -95,7 +95,7 @@ def apply(row: PaymentRow | None, stream: str, event: Event) -> PaymentRow:
         case CaptureRequested():
             return replace(row, state="capturing")
         case PaymentCaptured(amount=amount, at=at):
-            return replace(row, state="captured", captured=amount, captured_at=at)
+            return replace(row, state="captured", captured=amount, captured_at=at, failure=None)
         case CaptureFailed(reason=reason):
             return replace(row, state="capture-failed", failure=reason)
         case VoidRequested(authorisation=str(authorisation)) if authorisation:

@@ -83,7 +83,7 @@ ASKS: Mapping[type[Event], Reaction] = {
     OrderAdmitted: lambda order, e: [ReserveStock(e.site, order, shelf(e), e.at)],
     OrderReserved: lambda order, e: [RequestPayment(order, e.total, e.currency, e.payment_method, e.at)],
     OrderConfirmed: lambda order, e: [ScheduleDelivery(order, e.site, e.deliver_to, parcel(e), e.at)],
-    OrderDispatched: lambda order, e: [ShipReservation(e.site, order, e.at), CapturePayment(order, e.at)],
+    OrderDispatched: lambda order, e: [ShipReservation(e.site, order, e.at), CapturePayment(order, at=e.at)],
     OrderReturned: lambda order, e: [TakeBackReturn(e.site, order, shelf(e), e.at)],
     CancellationRequested: lambda order, e: [CancelDelivery(order, e.reason, e.at)],
     DeliveryRecalled: lambda order, e: [ReturnToSender(order, e.reason, e.at)],

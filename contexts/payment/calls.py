@@ -55,6 +55,16 @@ def failed(at: datetime) -> Call:
     return Call(Answer.FAILED, at=at)
 
 
+def attempted(last: Call, attempts: int, attempt: int) -> Call:
+    """The so-manieth of several attempts, all of which failed but the last.
+
+    What is said late of one that failed must not be taken for the answer to the next.
+    """
+    if attempt == attempts:
+        return last
+    return Call(Answer.FAILED) if 1 <= attempt < attempts else Call()
+
+
 def is_news(call: Call, what: str, well: bool) -> bool:
     """Whether an answer says what was not known. Raises `Rejected` when it cannot be: it contradicts what is known."""
     if not call.asked:

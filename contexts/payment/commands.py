@@ -6,6 +6,8 @@ from msgspec import Meta, Struct
 
 from common.messages import Command, Currency, Id, Instant, Money, Text
 
+REASON_LENGTH = 500
+Reason = Annotated[str, Meta(max_length=REASON_LENGTH, description="why it was not done, as the provider says it")]
 Reference = Annotated[str, Meta(max_length=200, description="the provider's own name for what it did")]
 
 
@@ -43,11 +45,13 @@ class RequestPayment(Command, key="order_id"):
     at: Instant
 
 
-class CapturePayment(Command, key="order_id"):
-    """Take the authorised money: the goods have left."""
+class CapturePayment(
+    Command, key="order_id", post="/payments/{order_id}/capture", roles={"operator", "reaction"}, example={}
+):
+    """Take the authorised money: the goods have left. When that has failed, an operator may ask for it again."""
 
     order_id: Id
-    at: Instant
+    at: Instant | None = None
 
 
 class VoidPayment(Command, key="order_id"):
@@ -63,16 +67,17 @@ class RecordAuthorisation(Command, key="order_id"):
     order_id: Id
     outcome: Literal["authorised", "declined"]
     reference: Reference = ""
-    reason: str = ""
+    reason: Reason = ""
 
 
 class RecordCapture(Command, key="order_id"):
-    """What the provider answered to a capture."""
+    """What the provider answered to a capture, by its number: one that failed may be followed by another."""
 
     order_id: Id
     outcome: Literal["captured", "failed"]
     reference: Reference = ""
-    reason: str = ""
+    reason: Reason = ""
+    attempt: int = 1
 
 
 class RecordVoid(Command, key="order_id"):
@@ -81,7 +86,7 @@ class RecordVoid(Command, key="order_id"):
     order_id: Id
     outcome: Literal["voided", "failed"]
     reference: Reference = ""
-    reason: str = ""
+    reason: Reason = ""
 
 
 class RecordRefund(Command, key="order_id"):
@@ -91,4 +96,4 @@ class RecordRefund(Command, key="order_id"):
     refund: int
     outcome: Literal["refunded", "failed"]
     reference: Reference = ""
-    reason: str = ""
+    reason: Reason = ""

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from common.context import Known
 from common.messages import Event, Rejected
-from contexts.payment.calls import Call, asked, done, failed, is_news
+from contexts.payment.calls import Call, asked, attempted, done, failed, is_news
 from contexts.payment.commands import (
     CapturePayment,
     RecordAuthorisation,
@@ -37,7 +37,8 @@ from contexts.payment.events import (
     VoidFailed,
     VoidRequested,
 )
-from contexts.payment.refunds import Refund, lines_to_refund, refundable, time_of_refund, worth
+from contexts.payment.refunds import Refund, lines_to_refund, refundable, worth
+from contexts.payment.stated import REACTION, time_of
 
 PaymentCommand = (
     RequestPayment
@@ -61,6 +62,8 @@ class Payment(Struct, frozen=True, gc=False):
     method: str = ""
     authorisation: Call = Call()
     capture: Call = Call()
+    attempt: int = 1
+    """Which capture that is, of several; those before it have failed."""
     void: Call = Call()
     refunds: tuple[Refund, ...] = ()
 
@@ -70,8 +73,8 @@ def decide(command: PaymentCommand, payment: Payment, known: Known) -> Sequence[
     match command:
         case RequestPayment():
             return requested(command, payment)
-        case CapturePayment(at=at):
-            return capturing(payment, at)
+        case CapturePayment():
+            return capturing(command, payment, known)
         case VoidPayment(at=at):
             return letting_go(payment, at)
         case RefundPayment():
@@ -111,14 +114,17 @@ def authorisation_answered(command: RecordAuthorisation, payment: Payment) -> Se
     return [authorised]
 
 
-def capturing(payment: Payment, at: datetime) -> Sequence[Event]:
-    """Asked once: when it has failed, somebody has to look."""
-    if payment.capture.asked:
+def capturing(command: CapturePayment, payment: Payment, known: Known) -> Sequence[Event]:
+    """Asked by the order, once the goods have left. When that has failed, somebody who looked may ask again."""
+    at = time_of(command.at, known)
+    if payment.capture.awaited or payment.capture.done:
         return []
     if payment.void.asked:
         raise Rejected("payment.voided", "the money was to be let go and cannot be taken any more")
     if not payment.authorisation.done:
         raise Rejected("payment.not-authorised", f"the authorisation is {payment.authorisation.answer}")
+    if not payment.capture.asked and REACTION not in known.roles:
+        raise Rejected("payment.not-due", "the money is taken by itself once the goods have left")
     if payment.amount == 0:
         return [PaymentCaptured(amount=0, reference="", at=at)]
     return [
@@ -128,13 +134,14 @@ def capturing(payment: Payment, at: datetime) -> Sequence[Event]:
             method=payment.method,
             authorisation=payment.authorisation.reference,
             at=at,
+            attempt=payment.attempt + payment.capture.failed,
         )
     ]
 
 
 def capture_answered(command: RecordCapture, payment: Payment) -> Sequence[Event]:
     well = command.outcome == "captured"
-    if not is_news(payment.capture, "capture", well):
+    if not is_news(attempted(payment.capture, payment.attempt, command.attempt), "capture", well):
         return []
     if not well:
         return [CaptureFailed(reason=command.reason, at=payment.capture.at)]
@@ -173,7 +180,7 @@ def void_answered(command: RecordVoid, payment: Payment) -> Sequence[Event]:
 
 
 def refunding(command: RefundPayment, payment: Payment, known: Known) -> Sequence[Event]:
-    at = time_of_refund(command, known)
+    at = time_of(command.at, known)
     if not payment.capture.done:
         raise Rejected("payment.not-captured", "what was not taken cannot be paid back")
     lines = lines_to_refund(command, refundable(payment.amount, payment.refunds), payment.refunds)
@@ -215,8 +222,8 @@ def evolve(payment: Payment, event: Event) -> Payment:
             return replace(payment, authorisation=done(reference, at))
         case PaymentDeclined(at=at):
             return replace(payment, authorisation=failed(at))
-        case CaptureRequested(at=at):
-            return replace(payment, capture=asked(at))
+        case CaptureRequested(at=at, attempt=attempt):
+            return replace(payment, capture=asked(at), attempt=attempt)
         case PaymentCaptured(reference=reference, at=at):
             return replace(payment, capture=done(reference, at))
         case CaptureFailed(at=at):

@@ -47,13 +47,14 @@ class PaymentDeclined(Event, kw_only=True):
 
 
 class CaptureRequested(Event, kw_only=True):
-    """The provider is asked for the money."""
+    """The provider is asked for the money. `attempt` counts from 1: it is asked again when that has failed."""
 
     amount: int
     currency: str
     method: str
     authorisation: str
     at: datetime
+    attempt: int = 1
 
 
 class PaymentCaptured(Event, kw_only=True):

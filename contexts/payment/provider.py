@@ -11,7 +11,7 @@ from typing import Literal, Protocol, assert_never
 from msgspec import Struct
 
 from common.messages import Command
-from contexts.payment.commands import RecordAuthorisation, RecordCapture, RecordRefund, RecordVoid
+from contexts.payment.commands import REASON_LENGTH, RecordAuthorisation, RecordCapture, RecordRefund, RecordVoid
 from contexts.payment.events import AuthorisationRequested, CaptureRequested, RefundRequested, VoidRequested
 
 Verb = Literal["authorise", "capture", "void", "refund"]
@@ -72,18 +72,24 @@ def called(key: str, event: Requested) -> ProviderCall:
 
 def recorded(stream: str, event: Requested, answer: ProviderAnswer) -> Command:
     """The command by which payment takes note of an answer."""
-    done, reference, reason = bool(answer.reference), answer.reference, answer.reason
+    done, reference, reason = bool(answer.reference), answer.reference, readable(answer.reason)
     match event:
         case AuthorisationRequested():
             return RecordAuthorisation(stream, "authorised" if done else "declined", reference, reason)
-        case CaptureRequested():
-            return RecordCapture(stream, "captured" if done else "failed", reference, reason)
+        case CaptureRequested(attempt=attempt):
+            return RecordCapture(stream, "captured" if done else "failed", reference, reason, attempt)
         case VoidRequested():
             return RecordVoid(stream, "voided" if done else "failed", reference, reason)
         case RefundRequested(refund=number):
             return RecordRefund(stream, number, "refunded" if done else "failed", reference, reason)
         case _:
             assert_never(event)
+
+
+def readable(reason: str) -> str:
+    """A reason as people read it: what cannot be shown is left out, and what is endless is cut."""
+    shown = "".join(letter if letter.isprintable() else " " for letter in reason[: 2 * REASON_LENGTH])
+    return " ".join(shown.split())[:REASON_LENGTH]
 
 
 SLOW_S = 1.5

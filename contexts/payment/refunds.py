@@ -1,19 +1,13 @@
 """What is paid back: how much of it is left to pay back, and what of each line."""
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
-from common.context import Known
 from common.messages import Rejected
 from contexts.payment.calls import Call
 from contexts.payment.commands import RefundLine, RefundPayment
 from contexts.payment.events import RefundedLine
-
-TRUSTED, REACTION = "trusted-channel", "reaction"
-EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-AHEAD = timedelta(days=1)
 
 
 class Refund(Struct, frozen=True, gc=False):
@@ -67,20 +61,3 @@ def refuse_a_sku_named_twice(lines: Iterable[RefundLine]) -> None:
         if line.sku in seen:
             raise Rejected("payment.sku-twice", f"{line.sku} is on two lines; one line holds it all", sku=line.sku)
         seen.add(line.sku)
-
-
-def time_of_refund(command: RefundPayment, known: Known) -> datetime:
-    """The time of business, in UTC: when the command was accepted, unless somebody states it who may.
-
-    A reaction repeats a time that was looked at where it was stated; clocks that differ must not stop a refund.
-    """
-    if command.at is None:
-        return known.at
-    if REACTION in known.roles:
-        return command.at
-    if TRUSTED not in known.roles:
-        raise Rejected("payment.not-yours-to-state", "`at` is stated by trusted channels alone", field="at")
-    if not EARLIEST <= command.at <= known.at + AHEAD:
-        message = "the time of a refund is after 1999 and at most a day ahead of now"
-        raise Rejected("payment.time-out-of-range", message, at=command.at.isoformat(), now=known.at.isoformat())
-    return command.at.astimezone(UTC)

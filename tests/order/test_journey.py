@@ -141,6 +141,13 @@ def test_what_the_provider_does_not_do_is_noted_once() -> None:
     given(*ON_THE_WAY, failed).when(command).then()
 
 
+def test_money_that_did_not_come_at_first_may_come_later() -> None:
+    failed = PaymentFailed(step="capture", refund=0, reason="expired", at=NOW)
+    came = RecordPayment("o1", "captured", NOW, amount=258)
+    given(*ON_THE_WAY, failed).when(came).then(PAID)
+    given(*ON_THE_WAY, RETURNED, failed).when(came).then(PAID, OWED)
+
+
 def test_an_order_that_is_not_paid_in_time_is_cancelled() -> None:
     cancelled = OrderCancelled(cause="not-paid-in-time", reason="it was not paid in time", at=NOW)
     given(PLACED).when(ExpireOrder("o1", "payment")).then(cancelled)

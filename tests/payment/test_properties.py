@@ -51,7 +51,7 @@ WISHES = st.one_of(
 )
 ANSWERS = st.one_of(
     st.builds(RecordAuthorisation, ID, st.sampled_from(["authorised", "declined"]), st.just("a")),
-    st.builds(RecordCapture, ID, st.sampled_from(["captured", "failed"]), st.just("c")),
+    st.builds(RecordCapture, ID, st.sampled_from(["captured", "failed"]), st.just("c"), attempt=st.integers(0, 3)),
     st.builds(RecordVoid, ID, st.sampled_from(["voided", "failed"]), st.just("v")),
     st.builds(RecordRefund, ID, st.integers(0, 4), st.sampled_from(["refunded", "failed"]), st.just("r")),
 )

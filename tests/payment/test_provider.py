@@ -1,14 +1,17 @@
 """The simulated provider does what the payment method says, and moves money once for each key."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from common.client import body_of
+from common.codec import CommandCodec
 from common.messages import Command
-from contexts.payment.commands import RecordAuthorisation, RecordCapture, RecordRefund, RecordVoid
+from contexts.payment.commands import REASON_LENGTH, RecordAuthorisation, RecordCapture, RecordRefund, RecordVoid
 from contexts.payment.events import VoidRequested
-from contexts.payment.provider import ProviderCall, Requested, SimulatedProvider, Verb, asking
+from contexts.payment.provider import ProviderAnswer, ProviderCall, Requested, SimulatedProvider, Verb, asking, recorded
 from tests.payment import CAPTURING, ENDED, JAM, REQUESTED, VOIDING, refunding
 
 
@@ -101,6 +104,27 @@ async def test_what_was_done_is_recorded(event: Requested, command: Command) -> 
 async def test_what_was_not_done_is_recorded_with_its_reason(event: Requested, command: Command) -> None:
     ask = asking(SimulatedProvider())
     assert [each async for each in ask("k1", "o1", replace(event, method="pm_declined"))] == [command]
+
+
+async def test_a_capture_that_is_asked_again_is_recorded_under_its_number() -> None:
+    said = [each async for each in asking(SimulatedProvider())("k2", "o1", replace(CAPTURING, attempt=2))]
+    assert said == [RecordCapture("o1", "captured", "capture-k2", attempt=2)]
+
+
+@pytest.mark.parametrize(
+    ("reason", "read"),
+    [
+        ("no\0 money\n\x1b[31m", "no money [31m"),
+        ("x" * 100_000, "x" * REASON_LENGTH),
+        ("half \ud800", "half"),
+        ("für später", "für später"),
+    ],
+)
+async def test_a_reason_is_kept_as_people_read_it(reason: str, read: str) -> None:
+    for event in (REQUESTED, CAPTURING, VOIDING, refunding(1, JAM)):
+        command: Any = recorded("o1", event, ProviderAnswer(reason=reason))
+        assert command.reason == read
+        assert CommandCodec(type(command)).decode("o1", body_of(command)) == command
 
 
 async def test_what_has_no_authorisation_yet_is_not_asked_to_be_let_go() -> None:

@@ -108,6 +108,25 @@ async def test_money_that_does_not_come_is_shown_as_a_failure(counter: Counter) 
     assert (await counter.becomes("failing-1", "capture-failed"))["captured"] == 0
 
 
+async def test_an_operator_asks_again_for_money_that_did_not_come(counter: Counter) -> None:
+    await counter.request("failing-2", "pm_capture_fails")
+    await counter.becomes("failing-2", "authorised")
+    await counter.ask(CapturePayment("failing-2", SENT))
+    await counter.becomes("failing-2", "capture-failed")
+    headers = {"X-API-Key": counter.system.settings.api_key("operator"), "Prefer": "wait=10"}
+    async with httpx.AsyncClient(base_url=counter.system.url, headers=headers, timeout=20, trust_env=False) as http:
+        assert (await http.post("/payments/failing-2/capture", json={})).status_code == 200
+
+    async def failed_again() -> bool:
+        return await counter.happened("failing-2") == [
+            "AuthorisationRequested",
+            "PaymentAuthorised",
+            *("CaptureRequested", "CaptureFailed") * 2,
+        ]
+
+    await until(failed_again)
+
+
 async def test_money_is_let_go_even_when_that_is_asked_before_it_was_set_aside(counter: Counter) -> None:
     await counter.request("early-1", "pm_slow")
     await counter.ask(VoidPayment("early-1", ENDED))

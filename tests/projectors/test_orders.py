@@ -108,6 +108,17 @@ async def test_an_order_shows_what_was_paid_paid_back_and_failed(shelf: Shelf) -
     assert order.version == 6
 
 
+@pytest.mark.parametrize(("step", "left"), [("capture", None), ("void", "void: card expired")])
+async def test_what_was_paid_after_all_is_no_problem_any_more(shelf: Shelf, step: str, left: str | None) -> None:
+    failed = PaymentFailed(step=step, refund=0, reason="card expired", at=NOON)
+    await shelf.happen(MODEL, ("o1", placed()), ("o1", failed))
+    before: OrderView = await shelf.ask(GetOrder("o1"), QUERIES)
+    assert before.payment_problem == f"{step}: card expired"
+    await shelf.happen(MODEL, ("o1", OrderPaid(amount=258, currency="USD", at=NOON)))
+    order: OrderView = await shelf.ask(GetOrder("o1"), QUERIES)
+    assert (order.paid, order.payment_problem) == (258, left)
+
+
 async def test_orders_are_found_by_customer_site_state_and_time(shelf: Shelf) -> None:
     hour = timedelta(hours=1)
     await shelf.happen(

@@ -63,6 +63,12 @@ async def test_what_was_declined_or_failed_says_why(shelf: Shelf) -> None:
     assert (failed.state, failed.failure, failed.captured) == ("capture-failed", "closed", 0)
 
 
+async def test_what_was_captured_after_all_has_no_failure_any_more(shelf: Shelf) -> None:
+    failed = CaptureFailed(reason="closed", at=SENT)
+    captured = await shown(shelf, *IS_AUTHORISED, CAPTURING, failed, CAPTURING, IS_CAPTURED[-1])
+    assert (captured.state, captured.captured, captured.failure) == ("captured", 500, None)
+
+
 async def test_what_was_let_go_shows_when(shelf: Shelf) -> None:
     assert (await shown(shelf, *IS_AUTHORISED, VOIDING)).state == "voiding"
     voided = await shown(shelf, PaymentVoided(amount=500, at=ENDED))
