@@ -1,4 +1,5 @@
-"""How a fault is described where it is stored: without the words of the exception, which may hold anybody's data."""
+"""How a fault is described where it is stored, and where personal data is about: without the words of the exception,
+which may hold anybody's data."""
 
 import traceback
 from pathlib import Path
@@ -14,6 +15,12 @@ def described(error: BaseException) -> str:
         return f"{name} {error.sqlstate}" + (f" {constraint}" if constraint else "")
     frames = traceback.extract_tb(error.__traceback__)
     return f"{name} at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else name
+
+
+def wordless(error: BaseException) -> str:
+    """The fault as `described`, and the way to it: file, line and function of each frame."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return "".join([described(error), *(f"\n  {frame.filename}:{frame.lineno} {frame.name}" for frame in frames)])
 
 
 def storable(text: str) -> str:

@@ -73,7 +73,7 @@ METRICS = (
         "daybook_reactions_refused_total",
         "counter",
         ("context",),
-        "Commands that this context has refused although a reaction asked for them. The log says which.",
+        "Commands that this context has refused, or parked, although a reaction asked for them. The log says which.",
         CONTEXTS,
     ),
     Declared(

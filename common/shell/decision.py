@@ -14,7 +14,7 @@ from common.messages import Rejected
 from common.shell.admission import REACTION, Admitted, Dropped
 from common.shell.table import ClaimChange, Table
 from common.shell.vault import Keys, MissingKey
-from common.shell.verdict import Verdict, new_deadline, new_event, new_parked, new_receipt, parked, refused
+from common.shell.verdict import Verdict, log_crash, new_deadline, new_event, new_parked, new_receipt, parked, refused
 from common.store.append import Batch, net_claims
 from common.store.load import CommandName, Holder, Loaded, StreamState
 from common.store.new_rows import NewReceipt
@@ -33,7 +33,7 @@ class Draft(Struct):
     """What a batch comes to: what to write, and what to tell once it is written.
 
     `keyless` are the persons who need a key first, by stream: make their keys and decide again. `refused` are the
-    answers to reactions that a rule has said no to.
+    answers to reactions that a rule has said no to, or that are parked.
     """
 
     batch: Batch
@@ -89,7 +89,7 @@ class Decider:
             table.parked[holder] = command.command_id
             draft.batch.parked.append(new_parked(command, holder, verdict))
         self._write(command, verdict, table, draft.batch)
-        if verdict.state == "rejected" and REACTION in command.roles:
+        if verdict.state != "accepted" and REACTION in command.roles:
             draft.refused.append(draft.batch.receipts[-1])
 
     def _verdict(self, command: Admitted, table: Table, keys: Keys, condemned: str) -> Verdict:
@@ -101,7 +101,7 @@ class Decider:
         except MissingKey:
             raise
         except Exception as crash:
-            log.exception("%s %s of %s crashed and is parked", command.type, command.command_id, command.principal)
+            log_crash(log, command, "crashed and is parked", crash)
             return parked(command, keys, "crashed", described(crash))
 
     def _judged(self, command: Admitted, table: Table, keys: Keys) -> Verdict:
@@ -171,6 +171,6 @@ def holder_of(context: Context, command: Admitted) -> Holder:
         return command.key, command.key
     try:
         return command.key, context.held_by(command.command)
-    except Exception:
-        log.exception("%s %s: what holds it cannot be told", command.type, command.command_id)
+    except Exception as crash:
+        log_crash(log, command, "is held by all of its key: what holds it cannot be told", crash)
         return command.key, command.key

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 class Tally(Struct):
     """What a worker has done since it started, and the trouble it is in, if any.
 
-    `refused` are those of the rejected that no person had sent, but a reaction.
+    `refused` are those of the rejected and of the parked that no person had sent, but a reaction.
     """
 
     accepted: int = 0

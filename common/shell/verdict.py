@@ -1,13 +1,14 @@
 """The verdict on one command, and the rows that it comes to."""
 
 from collections.abc import Sequence
+from logging import Logger
 from typing import Any
 
 from msgspec import Struct
 
 from common.codec import event_encoder
 from common.context import Deadline
-from common.faults import storable
+from common.faults import storable, wordless
 from common.messages import Rejected
 from common.recorded import State, derived_id
 from common.shell.admission import Admitted
@@ -53,6 +54,15 @@ def person_of(command: Admitted) -> str:
     if command.command is None or not command.command.declared.person:
         return ""
     return str(getattr(command.command, command.command.declared.person))
+
+
+def log_crash(log: Logger, command: Admitted, what: str, crash: Exception) -> None:
+    """Says it of the command. Of one that holds personal data without the exception's words, which may hold it too."""
+    name = f"{command.type} {command.command_id} of {command.principal}"
+    if person_of(command):
+        log.error("%s %s: %s", name, what, wordless(crash))
+    else:
+        log.error("%s %s", name, what, exc_info=crash)
 
 
 def new_event(command: Admitted, type_name: str, data: str, version: int, n: int) -> NewEvent:

@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 
 from common.context import Context, Known
-from common.faults import described
+from common.faults import described, wordless
 from common.messages import Rejected
 from common.shell.admission import Admission, Admitted, Dropped, Stored
 from common.shell.cache import Cache
@@ -22,7 +22,7 @@ from common.shell.patience import patiently
 from common.shell.snapshots import Snapshots
 from common.shell.telling import Outbox, Telling
 from common.shell.vault import Keys, Vault
-from common.shell.verdict import person_of
+from common.shell.verdict import log_crash, person_of
 from common.store.append import CountMismatch, LeaseLost, append
 from common.store.leases import LeaseTable
 from common.store.load import CommandName, Loaded, Loader, StreamState, Wanted, distinct
@@ -121,10 +121,7 @@ class Worker:
                 self.forget()
                 fault = described(error)
                 if not is_lost_race(error):
-                    # Postgres' own words may hold values; those of our code's faults are needed to find them.
-                    log.error(
-                        "a batch of %d: %s", len(batch), fault, exc_info=not isinstance(error, asyncpg.PostgresError)
-                    )
+                    log_fault(batch, fault, error)
                     return fault
                 await asyncio.sleep(random.uniform(0, LONGEST_RACE_S))
         return fault
@@ -169,7 +166,8 @@ class Worker:
             if command.command and name_of(command) not in condemned:
                 self._want(command, known_of(command, fingerprint, {}), wanted, condemned)
         for command in commands:
-            if state := self._cache.get(command.key, epochs[command.lease]):
+            # A refused one needs no state, and its key need not be one.
+            if command.command and (state := self._cache.get(command.key, epochs[command.lease])):
                 cached[command.key] = state
         wanted.holders = distinct(wanted.holders)
         wanted.streams = distinct(key for key, _ in wanted.holders if key not in cached)
@@ -185,12 +183,22 @@ class Worker:
             claims = [claim.normalised() for claim in self._context.may_claim(command.command, known)]
             references = list(reference.needs(command.command)) if reference else []
         except Exception as crash:
-            log.exception("%s %s crashed and is parked", command.type, command.command_id)
+            log_crash(log, command, "crashed and is parked", crash)
             condemned[name_of(command)] = described(crash)
             return
         wanted.holders.append(holder_of(self._context, command))
         wanted.claims += claims
         wanted.references += references
+
+
+def log_fault(batch: Sequence[Admitted | Dropped], fault: str, error: Exception) -> None:
+    """Postgres' own words may hold values; those of our code's faults are needed to find them."""
+    if isinstance(error, asyncpg.PostgresError):
+        log.error("a batch of %d: %s", len(batch), fault)
+    elif any(isinstance(message, Admitted) and person_of(message) for message in batch):
+        log.error("a batch of %d: %s", len(batch), wordless(error))
+    else:
+        log.error("a batch of %d: %s", len(batch), fault, exc_info=error)
 
 
 RACED = ("claims_pkey", "events_pkey", "events_stream_version_key", "receipts_pkey")

@@ -20,6 +20,7 @@ from common.bus.api import ask_jetstream
 from common.bus.batches import FEW, MAX_BATCH_BYTES
 from common.bus.outgoing import Message
 from common.codec import MAX_BODY
+from common.config import Settings
 from common.context import followed_by, home_of
 from common.messages import Command, Event
 from common.recorded import CAUSATION_HEADER, CORRELATION_HEADER, VERSION, VERSION_HEADER, reaction_id
@@ -33,7 +34,8 @@ from common.store.read_schema import create_tables
 from common.store.reader import EventReader
 from tests.bus.server import Server
 from tests.servers import until
-from tests.shell.conftest import Desk
+from tests.shell.conftest import Desk, numbers, open_desk
+from tests.shell.lending import lending
 from tests.shell.ripples import (
     NoteDrops,
     Pond,
@@ -465,6 +467,7 @@ async def test_a_reference_table_of_the_same_context_keeps_its_own_place(world: 
 async def test_a_reaction_that_is_refused_is_counted_and_logged_once(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
+    await desk.settle(desk.message("b1", "LendBook", "c0", reader="ann"))
     refused = desk.message("b1", "LendBook", "r1", principal=desk.name, reader="ann")
     with caplog.at_level(logging.WARNING):
         answers = await desk.settle(refused, desk.message("b2", "LendBook", "c1", principal="guest", reader="ann"))
@@ -473,3 +476,24 @@ async def test_a_reaction_that_is_refused_is_counted_and_logged_once(
     assert (desk.worker.tally.rejected, desk.worker.tally.refused) == (2, 1)
     told = [each for each in caplog.messages if "is refused" in each]
     assert told == [f"a reaction of {desk.name} is refused: LendBook of b1: not-allowed"]
+
+
+async def test_a_reaction_that_is_parked_is_counted_and_logged_once_like_a_refused_one(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    await desk.settle(desk.message("b1", "LendBook", "c1", reader="crash"))
+    behind = desk.message("b1", "RecallBook", "r1", principal=desk.name)
+    await desk.settle(behind)
+    await desk.settle(msgspec.structs.replace(behind, sequence=99))
+    assert (desk.worker.tally.parked, desk.worker.tally.refused) == (2, 1)
+    told = [each for each in caplog.messages if "is refused" in each]
+    assert told == [f"a reaction of {desk.name} is refused: RecallBook of b1: behind"]
+
+
+async def test_a_reaction_that_crashes_is_counted_as_refused(settings: Settings) -> None:
+    def decide(command: Any, state: Any, known: Any) -> list[Event]:
+        raise ZeroDivisionError
+
+    async with open_desk(settings, replace(lending(f"unlent{next(numbers)}"), decide=decide)) as desk:
+        answers = await desk.settle(desk.message("b1", "RecallBook", "r1", principal=desk.name))
+        assert (answers["r1"].code, desk.worker.tally.refused) == ("crashed", 1)

@@ -6,7 +6,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from common.config import Settings
 from common.recorded import Receipt, Recorded
 from common.shell.admission import Admitted
 from common.shell.feed import partitions
@@ -14,7 +16,8 @@ from common.shell.lease import LeaseKeeper
 from common.shell.telling import Outbox
 from common.shell.worker import Worker
 from common.store.append import LeaseLost
-from tests.shell.conftest import Desk
+from tests.shell.conftest import Desk, numbers, open_desk
+from tests.shell.lending import lending
 
 
 async def test_a_command_becomes_events_and_a_receipt(desk: Desk) -> None:
@@ -237,6 +240,54 @@ async def test_what_a_crash_says_of_a_person_is_not_stored(desk: Desk) -> None:
     assert pushed["c1"].message.startswith("ZeroDivisionError at lending.py:")
     reason = await desk.owner.fetchval(f'SELECT reason FROM "{desk.name}".parked')
     assert "555-0100" not in reason + pushed["c1"].message
+
+
+@pytest.mark.parametrize("reader", ["crash", "wishless"])
+async def test_what_a_crash_says_of_a_person_is_not_logged_but_where_it_was(
+    desk: Desk, caplog: pytest.LogCaptureFixture, reader: str
+) -> None:
+    await desk.settle(desk.message("b1", "LendBook", "c1", reader=reader, phone="555-0100"))
+    (told,) = [each for each in caplog.records if each.levelname == "ERROR" and "is parked" in each.getMessage()]
+    assert "555-0100" not in caplog.text
+    assert told.exc_info is None
+    assert "lending.py:" in told.getMessage()
+
+
+async def test_of_a_crash_without_a_person_all_is_logged(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    def decide(command: Any, book: Any, known: Any) -> list[Any]:
+        raise ZeroDivisionError(f"near {command.book_id}")
+
+    async with open_desk(settings, replace(lending(f"loud{next(numbers)}"), decide=decide)) as desk:
+        await desk.settle(desk.message("b1", "ReturnBook", "c1"))
+    assert "ZeroDivisionError: near b1" in caplog.text
+
+
+@pytest.mark.parametrize(("reader", "words"), [("ann", False), ("", True)])
+async def test_a_fault_of_a_batch_is_logged_with_its_words_unless_they_may_be_a_persons(
+    desk: Desk, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, reader: str, words: bool
+) -> None:
+    def fail(*args: Any) -> Any:
+        monkeypatch.undo()
+        raise LookupError("555-0100")
+
+    monkeypatch.setattr(desk.worker.snapshots, "note", fail)
+    kind, fields = ("LendBook", {"reader": reader}) if reader else ("ReturnBook", {})
+    await desk.settle(desk.message("b1", kind, "c1", **fields))
+    assert ("555-0100" in caplog.text, "LookupError at" in caplog.text) == (words, True)
+
+
+async def test_a_refused_command_to_a_stream_at_hand_is_answered_and_counted_with_its_neighbours(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    await desk.settle(desk.message("b1", "LendBook", "c1", reader="ann"))
+    pushed = await desk.settle(
+        desk.message("b1", "LendBook", "odd", body=b'{"nonsense": 1}'),
+        desk.message("b2", "LendBook", "c2", reader="ann"),
+    )
+    assert (pushed["odd"].code, pushed["c2"].state) == ("malformed", "accepted")
+    assert (desk.worker.tally.accepted, desk.worker.tally.rejected, desk.worker.tally.batches) == (2, 1, 2)
+    assert [each.stream for each in desk.recorded] == ["b1", "b2"]
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
 
 
 async def test_a_stream_that_cannot_be_understood_holds_back_itself_alone(desk: Desk) -> None:
