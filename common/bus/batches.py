@@ -66,18 +66,22 @@ class Batches:
         """
         message = outgoing(Message(subject, headers, body), msg_id)
         message.suspect = bool(msg_id) and self._recent.seen(msg_id)
-        self._put(message)
+        self._put(message, asyncio.get_running_loop().time() + self._deadline_s)
         return await message.answer
 
     async def publish_all(self, messages: Sequence[Message]) -> None:
-        """Store these messages, in this order. Raises as `publish` does for the first of those that failed, if any.
+        """Store these messages, `size` at most, in this order. Raises as `publish` does for the first that failed.
 
-        Others may be stored then, also behind it: unless they all went as one atomic batch.
+        More than `FEW` are stored all or none, whatever the server has against them. Few go one by one, and others may
+        be stored then, also behind the one that failed: give few only where their order does not matter.
         """
         sent = [outgoing(message) for message in messages]
         answers = [message.answer for message in sent]
+        # One for all: else, for a moment, those behind could be sent when those before have just been given up.
+        deadline = asyncio.get_running_loop().time() + self._deadline_s
         for message in sent:
-            self._put(message)
+            message.together = True
+            self._put(message, deadline)
         try:
             await asyncio.gather(*answers, return_exceptions=True)
         finally:
@@ -86,14 +90,14 @@ class Batches:
         for answer in answers:
             answer.result()
 
-    def _put(self, message: Outgoing) -> None:
+    def _put(self, message: Outgoing, deadline: float) -> None:
         loop = asyncio.get_running_loop()
         self._waiting.append(message)
         if self._runner is None or self._runner.done():
             self._runner = loop.create_task(self._run())
-        self._deadlines.append((loop.time() + self._deadline_s, message.answer))
+        self._deadlines.append((deadline, message.answer))
         if len(self._deadlines) == 1:
-            loop.call_later(self._deadline_s, self._end_overdue)
+            loop.call_at(deadline, self._end_overdue)
 
     def _end_overdue(self) -> None:
         """Ends the waiting of callers past their deadline. One timer for all: one for each costs 6 % of a POST."""
@@ -151,7 +155,8 @@ class Batches:
         await self._send_singly([message for message in messages if message.suspect], reconnects)
 
     async def _send_batch(self, messages: Sequence[Outgoing], reconnects: int) -> None:
-        """As one atomic batch (ADR-50): all or nothing, one answer. Anything but `full` is settled one by one."""
+        """As one atomic batch (ADR-50): all or nothing, one answer. After any refusal but `full` those go one by one
+        that were not given together: what fails amid others must not be overtaken by what comes behind it."""
         number = str(next(self._numbers))
         identity = f"{self._inbox.rsplit('.', 1)[1]}.{number}".encode()
         frames = []
@@ -173,12 +178,13 @@ class Batches:
             first = ack.seq - len(messages) + 1
             for place, message in enumerate(messages):
                 settle(message, PubAck(first + place))
-        elif ack.error.err_code == FULL:
-            for message in messages:
+            return
+        for message in messages:
+            if message.together or ack.error.err_code == FULL:
                 settle(message, ack)
-        else:
+        if rest := [message for message in messages if not message.answer.done()]:
             log.debug("a batch of %d goes one by one: %s", len(messages), ack.error.description)
-            await self._send_singly(messages, reconnects)
+            await self._send_singly(rest, reconnects)
 
     async def _send_singly(self, messages: Sequence[Outgoing], reconnects: int) -> None:
         """Each with an answer of its own, in order, without waiting for one before the next."""

@@ -64,7 +64,10 @@ class PubAck(Struct):
 
 
 class Outgoing(Struct, eq=False):
-    """A message on its way and the future its caller waits for."""
+    """A message on its way and the future its caller waits for.
+
+    One that is `suspect` is kept out of batches; one given `together` with others is not sent without its batch.
+    """
 
     subject: str
     headers: bytes
@@ -72,6 +75,7 @@ class Outgoing(Struct, eq=False):
     size: int
     suspect: bool
     answer: asyncio.Future[Ack]
+    together: bool = False
 
 
 def header_lines(headers: Mapping[str, str]) -> bytes:

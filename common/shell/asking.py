@@ -57,7 +57,8 @@ class Asking:
 def in_turns(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
     """Parts to publish one after the other, so that no command is stored that should come after one that failed.
 
-    Many are stored as one atomic batch. Few go one by one, which is quicker, and then no two of a key together.
+    Many are stored as one atomic batch, or none of them. Few go one by one, which is quicker, and then no two of a key
+    together.
     """
     part: list[Message] = []
     size = 0

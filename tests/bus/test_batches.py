@@ -132,6 +132,26 @@ async def test_of_messages_given_together_one_that_cannot_be_sent_keeps_all_back
     assert (await state(nc, stream))["messages"] == 3
 
 
+async def allow_batches(nc: Client, stream: str, allowed: bool) -> None:
+    found = (await ask_jetstream(nc, f"STREAM.INFO.{stream}", {}))["config"]
+    await ask_jetstream(nc, f"STREAM.UPDATE.{stream}", found | {"allow_atomic": allowed})
+
+
+async def test_messages_given_together_are_all_kept_back_whatever_their_batch_is_refused_for(
+    nc: Client, stream: str, batches: Batches
+) -> None:
+    await allow_batches(nc, stream, False)
+    alone = [asyncio.create_task(batches.publish("t.alone", HEADERS, b"")) for _ in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(Refused):
+        await batches.publish_all(numbered(FEW + 1))
+    assert [await each for each in alone] == [Ack(1), Ack(2), Ack(3)]
+    assert (await state(nc, stream))["messages"] == 3
+    await allow_batches(nc, stream, True)
+    await batches.publish_all(numbered(FEW + 1))
+    assert [await stored(nc, stream, n) for n in range(4, FEW + 5)] == [b"%d" % n for n in range(FEW + 1)]
+
+
 async def test_who_gives_up_on_messages_given_together_leaves_nothing_behind(
     nc: Client, server: Server, stream: str
 ) -> None:

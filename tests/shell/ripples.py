@@ -97,6 +97,11 @@ class Pond:
         }
         await ask_jetstream(self.nc, f"STREAM.CREATE.{self.stream}", config)
 
+    async def change(self, **changed: Any) -> None:
+        """Gives the stream other settings."""
+        found = (await ask_jetstream(self.nc, f"STREAM.INFO.{self.stream}", {}))["config"]
+        await ask_jetstream(self.nc, f"STREAM.UPDATE.{self.stream}", found | changed)
+
     async def take(self) -> list[Asked]:
         """What was asked, in its order; it is removed."""
         found, last = await stored_in(self.nc, self.stream)

@@ -279,10 +279,26 @@ async def test_a_command_that_finds_no_room_is_not_overtaken_by_a_smaller_one_of
     async with pond(world, room=20_000) as water, running(water.reactions(context)) as reactions:
         await until(lambda: "StreamFull" in of(reactions).listener.trouble)
         assert await water.asked() == []
-        found = (await ask_jetstream(water.nc, f"STREAM.INFO.{water.stream}", {}))["config"]
-        await ask_jetstream(water.nc, f"STREAM.UPDATE.{water.stream}", found | {"max_bytes": 1_000_000})
+        await water.change(max_bytes=1_000_000)
         await until(lambda: at(water.place(), 2))
         assert [body["drops"] for body in by_key(await water.asked())["jar"]] == [30_000, 1]
+
+
+async def test_a_refused_batch_is_not_taken_apart_so_that_none_overtakes_one_of_its_key(world: World) -> None:
+    context = jars_that_react(world.name, {Added: lambda jar, e: [NoteDrops(jar, e.drops, "x" * e.drops)]})
+    wanted = [30_000, *range(1, FEW + 4)]
+    await relayed(world, *(("jar", Added(n)) for n in wanted))
+    async with pond(world, room=20_000) as water:
+        await water.change(allow_atomic=False)
+        async with running(water.reactions(context)) as reactions:
+            await until(lambda: "Refused" in of(reactions).listener.trouble)
+            assert await water.asked() == []
+            await water.change(allow_atomic=True)
+            await until(lambda: "StreamFull" in of(reactions).listener.trouble)
+            assert await water.asked() == []
+            await water.change(max_bytes=1_000_000)
+            await until(lambda: at(water.place(), len(wanted)), within=10)
+        assert [body["drops"] for body in by_key(await water.asked())["jar"]] == wanted
 
 
 async def test_a_stream_that_is_not_there_yet_is_waited_for(world: World) -> None:
