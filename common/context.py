@@ -55,7 +55,7 @@ class Deadline(Struct, frozen=True, gc=False):
 class Effect(Struct, frozen=True):
     """Calls to the world outside, each asked for by an event.
 
-    `ask(key, stream, event)` gives the answers as commands to its own context; one that ends without any had nothing to
+    `ask(key, stream, event)` gives the answers as commands to the same stream; one that ends without any had nothing to
     ask. `key` is the event's id and stays the same when it is asked again, which is done, at growing intervals and for
     ever, when no answer has come `within_s` seconds or `ask` raises. At most `at_once` are asked at a time.
     """

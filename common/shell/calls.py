@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 SHORTEST_S, LONGEST_S = 0.2, 30.0
 """How long to rest before a call is asked again: at first, and at most."""
 MOST_OPEN = 4096
-"""So many calls may be open. One that stays so for hours holds up no other, until these are all alike."""
+"""So many calls may be open. When all of them are, the next wait until one is settled."""
 
 Answer = Callable[[Command, Recorded, int], Awaitable[None]]
 """Sees to it that an answer reaches its context, however long that takes: the command, its cause, its number."""
@@ -45,13 +45,15 @@ class Open(Struct, eq=False):
 class Calls:
     """The open calls of one context, in the order of their events. At most `at_once` of them are asked at a time.
 
-    `moved` is set whenever one of them is settled.
+    Those that are asked again are at most half of these, so that what is silent for hours leaves room for what is
+    asked for the first time. `moved` is set whenever a call is settled.
     """
 
     def __init__(self, effect: Effect, answer: Answer, tally: Tally) -> None:
         self._effect, self._answer, self.tally = effect, answer, tally
         self._open: dict[int, Open] = {}
         self._slots = asyncio.Semaphore(effect.at_once)
+        self._repeats = asyncio.Semaphore(max(1, effect.at_once // 2))
         self._room = asyncio.Semaphore(MOST_OPEN)
         self.moved = asyncio.Event()
 
@@ -85,11 +87,13 @@ class Calls:
         return next((each.trouble for each in self._open.values() if each.trouble), "")
 
     async def _settle(self, happened: Happened) -> None:
-        delay = SHORTEST_S
-        while trouble := await self._asked(happened):
+        delay, trouble = SHORTEST_S, await self._asked(happened)
+        while trouble:
             self._note(happened, trouble)
             await asyncio.sleep(delay * random.uniform(0.7, 1.3))
             delay = min(2 * delay, LONGEST_S)
+            async with self._repeats:
+                trouble = await self._asked(happened)
         del self._open[happened.position]
         self._room.release()
         self.moved.set()

@@ -2,7 +2,8 @@
 
 Each event that calls for it is asked with its id as key, until an answer has come; the answer goes, stored durably, to
 the context as a command. Only then does the place move on: it lies below the lowest call that is open. So after any
-interruption the open calls, and those after them, are asked again with the same keys.
+interruption the open calls are asked again with the same keys; those after them only when the context has not settled
+their answers yet.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from typing import Any
 
 from nats.aio.client import Client
 
-from common.codec import command_key
+from common.codec import CommandCodec, command_key
 from common.context import Context
 from common.messages import Command
 from common.recorded import Recorded, answer_id
@@ -45,6 +46,7 @@ class Effects:
         self._nc, self._pool, self._reader, self._batch = nc, pool, reader, batch
         self._context, self._effect = context, context.effect
         self._asking = Asking(nc, context)
+        self._codecs = {each: CommandCodec(each) for each in context.commands}
         self._trouble = ""
         self.listener = Listener(NAME, context.name, context.name, context.effect.events, pool, self._heed)
         self.tally = Tally()
@@ -54,6 +56,7 @@ class Effects:
         self.calls = Calls(self._effect, self._record, self.tally)
         self.listener.begin()
         self._taken = self.saved = Checkpoint(0, "", 0, 0)
+        self._head: int | None = None  # Up to here, where the record ended at the start, all may have been asked.
 
     async def run(self) -> None:
         """Until cancelled. Whoever does not answer is asked again for ever, and shown."""
@@ -65,19 +68,45 @@ class Effects:
 
     async def _heed(self, before: Checkpoint, run: list[Happened]) -> Checkpoint:
         """Begins to ask what the events call for. Waits while too many calls are open."""
+        settled = await self._settled(run)
         for each in run:
             if isinstance(each.event, Undecodable):
                 raise each.event
-            if isinstance(each.event, self._effect.events):
+            if isinstance(each.event, self._effect.events) and each.position not in settled:
                 await self.calls.ask(self._group, each, before)
             self._taken = before = behind(before, [each])
             self.calls.moved.set()
         return before
 
+    async def _settled(self, run: list[Happened]) -> set[int]:
+        """The positions of those of the replayed events whose first answer has a receipt.
+
+        They are not asked again: one silent call keeps the place low for long, and who is asked may forget keys.
+        """
+        if self._head is None:
+            self._head = (await patiently(self._reader.head, self.listener.troubled)).position
+        if run[0].position > self._head:
+            return set()
+        asked = [each for each in run if isinstance(each.event, self._effect.events)]
+        ids = {first: each.position for each in asked for first in self._first_answers(each)}
+        name = self._context.name
+        found = await patiently(lambda: self._reader.receipts(name, list(ids)), self.listener.troubled)
+        return {ids[each] for each in found}
+
+    def _first_answers(self, asked: Happened) -> list[str]:
+        """The ids that its first answer may have, whichever command it is."""
+        assert asked.origin
+        return [answer_id(asked.origin.id, each.__name__, asked.stream, 1) for each in self._codecs]
+
     async def _record(self, command: Command, origin: Recorded, number: int) -> None:
-        """Stores an answer in the stream of commands, however long that takes."""
-        command_id = answer_id(origin.id, type(command).__name__, command_key(command), number)
+        """Stores an answer in the stream of commands, however long that takes.
+
+        Raises `Rejected` for one that the context would not take: nothing is told by it.
+        """
+        key = command_key(command)
+        command_id = answer_id(origin.id, type(command).__name__, key, number)
         message = self._asking.message(command, command_id, origin.correlation_id, origin.id)
+        self._codecs[type(command)].decode(key, message.body)
         delay = SHORTEST_S
         while True:
             try:

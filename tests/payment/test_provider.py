@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from common.client import body_of
 from common.codec import CommandCodec
-from common.messages import Command
+from common.messages import Command, Rejected
 from contexts.payment.commands import REASON_LENGTH, RecordAuthorisation, RecordCapture, RecordRefund, RecordVoid
 from contexts.payment.events import VoidRequested
 from contexts.payment.provider import ProviderAnswer, ProviderCall, Requested, SimulatedProvider, Verb, asking, recorded
@@ -125,6 +125,13 @@ async def test_a_reason_is_kept_as_people_read_it(reason: str, read: str) -> Non
         command: Any = recorded("o1", event, ProviderAnswer(reason=reason))
         assert command.reason == read
         assert CommandCodec(type(command)).decode("o1", body_of(command)) == command
+
+
+@pytest.mark.parametrize("reference", ["c" * 201, "c\0"])
+def test_a_reference_that_cannot_be_kept_whole_is_refused_and_not_cut(reference: str) -> None:
+    command = recorded("o1", CAPTURING, ProviderAnswer(reference=reference))
+    with pytest.raises(Rejected, match=r"\$.reference"):
+        CommandCodec(type(command)).decode("o1", body_of(command))
 
 
 async def test_what_has_no_authorisation_yet_is_not_asked_to_be_let_go() -> None:

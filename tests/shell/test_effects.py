@@ -15,9 +15,11 @@ from common.messages import Command
 from common.recorded import CAUSATION_HEADER, CORRELATION_HEADER, VERSION, VERSION_HEADER
 from common.shell import calls, effects
 from common.shell.effects import Effects
+from common.store.append import Batch, append
+from common.store.new_rows import NewReceipt
 from tests.servers import until
 from tests.shell.ripples import Asked, NoteDrops, Pond, jars_that_react, pond
-from tests.shell.toys import Added, Emptied
+from tests.shell.toys import NOON, Added, Emptied
 from tests.shell.worlds import World
 
 
@@ -25,7 +27,8 @@ class Outside:
     """The world outside: how often it was asked with each key, and how many are asking now.
 
     A jar's name says how it answers: `silent` not the first time, `mute` never, `angry` raises, `twice` says it twice,
-    `shy` has nothing to be asked, `gated` once the gate is open; all others at once.
+    `shy` has nothing to be asked, `gated` once the gate is open, `garbled` what nobody takes until the gate is open;
+    all others at once.
     """
 
     def __init__(self) -> None:
@@ -55,6 +58,8 @@ class Outside:
                 raise ZeroDivisionError("not today")
             case "gated":
                 await self.gate.wait()
+            case "garbled" if not self.gate.is_set():
+                yield NoteDrops(jar, event.drops, "\0")
             case "twice":
                 yield NoteDrops(jar, event.drops)
             case "shy":
@@ -96,6 +101,15 @@ class Shore:
     async def told(self) -> Counter[str]:
         """How many answers were told for each jar; one told again counts once."""
         return Counter({each.id: each.key for each in await self.stored()}.values())
+
+    async def settle(self, *answers: Asked) -> None:
+        """As the context's worker does that has decided these answers."""
+        name = self.world.name
+        receipts = [
+            NewReceipt(name, each.id, "", "accepted", each.type, each.key, 1, 0, 0, "", "", "{}", "", NOON)
+            for each in answers
+        ]
+        await append(self.world.writer, name, self.world.epochs, Batch({}, [], receipts, {}, {}, []))
 
     async def answered(self, count: int) -> bool:
         return (await self.told()).total() >= count
@@ -186,6 +200,64 @@ async def test_what_is_told_again_after_a_restart_has_the_same_id(world: World) 
             await until(beach.settled)
         told = Counter(each.id for each in await beach.stored())
         assert sorted(told.values()) == [1, 2, 2]
+
+
+async def test_after_a_restart_what_was_answered_is_not_asked_again_however_long_another_is_silent(
+    world: World,
+) -> None:
+    async with shore(world) as beach:
+        async with beach.running():
+            await beach.drop("mute-1", *(f"jar-{n}" for n in range(5)), "twice-1", "jar-9")
+            await until(lambda: beach.answered(8))
+            await beach.settle(*(each for each in await beach.stored() if each.key != "jar-9"))
+        assert await beach.place() == 0
+        beach.outside.jars.clear()
+        async with beach.running() as running:
+            await beach.drop("jar-new")
+            await until(lambda: beach.outside.jars["mute-1"] > 1 and beach.outside.jars["jar-new"] == 1)
+            await until(lambda: beach.answered(9))
+            assert running.calls.open == 1
+        assert set(beach.outside.jars) == {"mute-1", "jar-9", "jar-new"}, "jar-9's answer was told, but never settled"
+
+
+async def test_the_place_moves_on_over_what_was_answered_before_a_restart(world: World) -> None:
+    async with shore(world) as beach:
+        async with beach.running(within_s=60):
+            await beach.drop("gated-1", "jar-1", "jar-2")
+            await until(lambda: beach.answered(2))
+            await beach.settle(*await beach.stored())
+        beach.outside.gate.set()
+        async with beach.running(within_s=60):
+            await until(beach.settled)
+        assert (beach.outside.jars["gated-1"], beach.outside.jars["jar-1"], beach.outside.jars["jar-2"]) == (2, 1, 1)
+
+
+async def test_an_answer_that_nobody_would_take_is_not_told_and_asked_for_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with shore(world) as beach, beach.running() as running:
+        await beach.drop("garbled-1", "jar-1")
+        await until(lambda: beach.answered(1))
+        await until(lambda: beach.outside.jars["garbled-1"] > 2)
+        assert (await beach.told(), await beach.place()) == ({"jar-1": 1}, 0)
+        monkeypatch.setattr(effects, "OVERDUE_S", 0.0)
+        assert running.beat()["state"] == "red" and "U+0000" in running.error
+        beach.outside.gate.set()
+        await until(beach.settled)
+        assert await beach.told() == {"garbled-1": 1, "jar-1": 1}
+        assert len(beach.outside.asked) == 2
+
+
+async def test_what_is_silent_leaves_room_for_what_is_asked_for_the_first_time(world: World) -> None:
+    async with shore(world) as beach, beach.running(at_once=6) as running:
+        await beach.drop(*(f"mute-{n}" for n in range(30)))
+        await until(lambda: running.calls.unanswered == 30)
+        beach.outside.most = 0
+        asked = running.tally.asked
+        await until(lambda: running.tally.asked > asked + 20)
+        assert beach.outside.most == 3
+        await beach.drop(*(f"gated-{n}" for n in range(3)))
+        await until(lambda: all(beach.outside.jars[f"gated-{n}"] for n in range(3)))
 
 
 async def test_no_more_are_asked_at_once_than_the_effect_allows(world: World) -> None:
