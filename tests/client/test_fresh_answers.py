@@ -18,9 +18,17 @@ from common.questions import QueryRefused
 from contexts.order.commands import CancelOrder, PlaceOrder
 from projectors.orders import GetOrder, ListOrders
 from tests.client.test_whole_way import some_basket
-from tests.servers import System, until
+from tests.servers import System, running_system, temporary_data, until
 
 ORDER = msgspec.json.decode(msgspec.json.encode(msgspec.structs.asdict(some_basket())))
+
+
+@pytest_asyncio.fixture(scope="module")
+async def system() -> AsyncIterator[System]:
+    """Its contexts ask nothing of each other: an order changes only when we say so."""
+    with temporary_data() as folder:
+        async with running_system(folder, options=["--without-reactions"]) as found:
+            yield found
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
