@@ -77,7 +77,11 @@ def own_rights(contexts: Sequence[str], followed: Followed = NOBODY) -> dict[str
 
 
 def reading(streams: Iterable[str]) -> list[str]:
-    """What a reader asks JetStream: places, single messages, and consumers of its own."""
+    """What a reader asks JetStream: places, single messages, and consumers of its own.
+
+    A permission knows whole tokens only, and a consumer's name is one: so who reads a stream could delete or take over
+    another's consumer of that stream, had it the name. Names are random and none of ours may list them or hear of them.
+    """
     verbs = (
         "STREAM.INFO.{}",
         "STREAM.MSG.GET.{}",

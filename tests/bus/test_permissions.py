@@ -272,10 +272,20 @@ async def test_a_context_works_on_its_own_and_reads_what_it_follows(as_user: Con
         "$JS.API.CONSUMER.CREATE.EVENTS_lamp.c.event.lamp.>",
         "$JS.API.CONSUMER.MSG.NEXT.EVENTS_lamp.c",
         "$JS.API.STREAM.MSG.GET.EVENTS_lamp",
+        "$JS.API.CONSUMER.NAMES.EVENTS_bell",  # Who follows bell beside it is not to be known.
+        "$JS.API.CONSUMER.LIST.EVENTS_bell",
+        "$JS.API.CONSUMER.DELETE.EVENTS_lamp.c",
     ],
 )
 async def test_a_context_cannot_speak_for_others(as_user: Connect, subject: str) -> None:
     assert not await (await as_user("context-door")).may_publish(subject)
+
+
+@pytest.mark.parametrize("name", ["context-door", "projectors"])
+async def test_readers_do_not_hear_of_the_consumers_of_others(as_user: Connect, name: str) -> None:
+    reader = await as_user(name)
+    for subject in ("$JS.EVENT.ADVISORY.>", "$JS.API.CONSUMER.CREATE.EVENTS_bell.>", "_INBOX.context-lamp.>"):
+        assert not await reader.may_subscribe(subject)
 
 
 async def test_the_gateway_speaks_for_principals_and_hears_receipts(as_user: Connect) -> None:
