@@ -351,7 +351,12 @@ async def test_a_model_that_is_ahead_of_the_store_asks_for_a_rebuild(world: Worl
         await until(lambda: "head is 3" in projection.followers["jars"].detached, within=5)
 
 
-async def test_each_model_beats_with_its_position_and_how_long_events_took(world: World) -> None:
+async def test_each_model_beats_with_its_position_and_how_long_events_took(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "common.shell.projection.IDLE_S", 30.0
+    )  # What is read from the store was relayed nobody knows when.
     model = jars(world.name)
     await world.tables(model)
     heard: list[ModelBeat] = []

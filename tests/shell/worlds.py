@@ -16,6 +16,7 @@ from common.config import Settings
 from common.messages import Event
 from common.readmodel import ReadModel
 from common.recorded import INCARNATION_HEADER, POSITION_HEADER, VERSION, VERSION_HEADER, Recorded, recorded_encoder
+from common.shell.patience import AWAY
 from common.shell.projection import Projection
 from common.store.append import Batch, append
 from common.store.fold import equal_to_fresh_fold
@@ -90,9 +91,11 @@ class World(Struct):
 
     async def reached(self, model: ReadModel, position: int) -> bool:
         """Whether the model's table reflects a position of this context."""
-        at = await self.reads.fetchval(
-            f"SELECT position FROM {self.schema}.checkpoints WHERE model = $1 AND context = $2", model.name, self.name
-        )
+        question = f"SELECT position FROM {self.schema}.checkpoints WHERE model = $1 AND context = $2"
+        try:
+            at = await self.reads.fetchval(question, model.name, self.name)
+        except AWAY:
+            return False
         return at is not None and at >= position
 
     async def streamed(self) -> list[int]:
