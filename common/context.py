@@ -1,13 +1,21 @@
 """What a bounded context declares of itself in its `wiring`, and what its rules are told."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
 
 from common.messages import Command, Event, context_of
 from common.readmodel import ReadModel
+
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+AHEAD = timedelta(days=1)
+
+
+def is_plausible(stated: datetime, accepted: datetime) -> bool:
+    """Whether a stated time of business can be meant: after 1999, and at most a day ahead of when it was accepted."""
+    return EARLIEST <= stated <= accepted + AHEAD
 
 
 def no_fingerprint(text: str) -> str:

@@ -1,12 +1,12 @@
 """The rules of a delivery: when it may leave, when it can still be stopped, and how it ends."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from common.context import Known
+from common.context import Known, is_plausible
 from common.messages import Event, Rejected
 from contexts.delivery.commands import (
     CancelDelivery,
@@ -39,8 +39,6 @@ DeliveryEvent = (
 
 MOST_ATTEMPTS = 3
 TRUSTED, REACTION = "trusted-channel", "reaction"
-EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-AHEAD = timedelta(days=1)
 
 
 class Stage(StrEnum):
@@ -142,7 +140,7 @@ def time_of_business(stated: datetime | None, known: Known) -> datetime:
         return stated
     if TRUSTED not in known.roles:
         raise Rejected("delivery.not-yours-to-state", "`at` is stated by trusted channels alone", field="at")
-    if not EARLIEST <= stated <= known.at + AHEAD:
+    if not is_plausible(stated, known.at):
         message = "the time of a delivery is after 1999 and at most a day ahead of now"
         raise Rejected("delivery.time-out-of-range", message, at=stated.isoformat(), now=known.at.isoformat())
     return stated.astimezone(UTC)

@@ -1,11 +1,11 @@
 """What may be ordered, and by whom: the rules that look at an order before it is one."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import msgspec
 
-from common.context import Known
+from common.context import Known, is_plausible
 from common.messages import Rejected
 from common.personal import Personal
 from contexts.order.commands import PlaceOrder, RequestedLine
@@ -13,8 +13,6 @@ from contexts.order.events import OrderPlaced
 from contexts.order.price_list import MAX_AMOUNT, priced, too_much
 
 TRUSTED = "trusted-channel"
-EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-AHEAD = timedelta(days=1)
 
 
 def placed(command: PlaceOrder, known: Known) -> OrderPlaced:
@@ -68,7 +66,7 @@ def time_of_sale(stated: datetime | None, accepted: datetime) -> datetime:
     """The time of business, in UTC: when the command was accepted, unless the channel states when it was."""
     if stated is None:
         return accepted
-    if not EARLIEST <= stated <= accepted + AHEAD:
+    if not is_plausible(stated, accepted):
         message = "the time of a sale is after 1999 and at most a day ahead of now"
         raise Rejected("order.time-out-of-range", message, at=stated.isoformat(), now=accepted.isoformat())
     return stated.astimezone(UTC)

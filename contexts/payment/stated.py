@@ -1,13 +1,11 @@
 """When something is asked of a payment, as those may state it who may."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from common.context import Known
+from common.context import Known, is_plausible
 from common.messages import Rejected
 
 TRUSTED, REACTION = "trusted-channel", "reaction"
-EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-AHEAD = timedelta(days=1)
 
 
 def time_of(at: datetime | None, known: Known) -> datetime:
@@ -21,7 +19,7 @@ def time_of(at: datetime | None, known: Known) -> datetime:
         return at
     if TRUSTED not in known.roles:
         raise Rejected("payment.not-yours-to-state", "`at` is stated by trusted channels alone", field="at")
-    if not EARLIEST <= at <= known.at + AHEAD:
+    if not is_plausible(at, known.at):
         message = "the time of business is after 1999 and at most a day ahead of now"
         raise Rejected("payment.time-out-of-range", message, at=at.isoformat(), now=known.at.isoformat())
     return at.astimezone(UTC)

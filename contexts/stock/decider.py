@@ -1,9 +1,9 @@
 """The rules of a site's stock: what may be set aside, and what gives way when less is there."""
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from common.context import Known
+from common.context import Known, is_plausible
 from common.messages import Event, Rejected
 from contexts.stock.commands import (
     CountStock,
@@ -32,8 +32,6 @@ OrderCommand = ReserveStock | ReleaseReservation | ShipReservation | TakeBackRet
 StockCommand = ReceiveStock | CountStock | OrderCommand
 
 TRUSTED = "trusted-channel"
-EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-AHEAD = timedelta(days=1)
 MOST_ON_HAND = 10**12
 """Of one product. What is reserved is never more, so no sum of ours leaves the numbers that a database can hold."""
 
@@ -112,7 +110,7 @@ def time_of_business(stated: datetime | None, known: Known) -> datetime:
         return known.at
     if TRUSTED not in known.roles:
         raise Rejected("stock.not-yours-to-state", "`at` is stated by trusted channels alone", field="at")
-    if not EARLIEST <= stated <= known.at + AHEAD:
+    if not is_plausible(stated, known.at):
         message = "the time of a receipt of goods is after 1999 and at most a day ahead of now"
         raise Rejected("stock.time-out-of-range", message, at=stated.isoformat(), now=known.at.isoformat())
     return stated.astimezone(UTC)
