@@ -19,7 +19,8 @@ from common.messages import Command
 from common.recorded import Recorded, answer_id
 from common.shell.asking import PASSING, Asking
 from common.shell.calls import Calls, Tally
-from common.shell.listener import Listener, behind
+from common.shell.follower import behind
+from common.shell.listener import Listener
 from common.shell.patience import LONGEST_S, SHORTEST_S, patiently
 from common.shell.projection import ContextFeed
 from common.store.fold import Happened, Undecodable

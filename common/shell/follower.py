@@ -168,8 +168,7 @@ class Follower:
             touches = touched(self.model, context, run)
             rows = await self._table.load(self._pool, [key for key, _ in touches])
             fold(self._table, context, touches, rows)
-            sequence = next((each.sequence for each in reversed(run) if each.sequence), before.stream_seq)
-            after = Checkpoint(run[-1].position, run[-1].incarnation, sequence, before.generation)
+            after = behind(before, run)
             if await self._table.write(self._pool, self.checkpoints, context, after, rows):
                 self.checkpoints[context] = after
                 visible = monotonic()
@@ -206,3 +205,9 @@ def contiguous(events: Sequence[Happened], after: int) -> list[Happened]:
         if each.position == after + len(run) + 1:
             run.append(each)
     return run
+
+
+def behind(before: Checkpoint, run: Sequence[Happened]) -> Checkpoint:
+    """The place behind events that follow on a place."""
+    sequence = next((each.sequence for each in reversed(run) if each.sequence), before.stream_seq)
+    return Checkpoint(run[-1].position, run[-1].incarnation, sequence, before.generation)

@@ -111,9 +111,3 @@ class Listener:
             after = await self._heed(before, run)
             self._known = after is not None
             self.checkpoints[self.followed] = after or before
-
-
-def behind(before: Checkpoint, run: Sequence[Happened]) -> Checkpoint:
-    """The place behind events that follow on a place."""
-    sequence = next((each.sequence for each in reversed(run) if each.sequence), before.stream_seq)
-    return Checkpoint(run[-1].position, run[-1].incarnation, sequence, before.generation)

@@ -19,7 +19,8 @@ from common.messages import Event
 from common.recorded import reaction_id
 from common.shell.asking import Asking
 from common.shell.deadlines import Deadlines
-from common.shell.listener import Listener, behind
+from common.shell.follower import behind
+from common.shell.listener import Listener
 from common.shell.projection import ContextFeed
 from common.store.deadlines import DeadlineTable
 from common.store.fold import Happened, Undecodable
