@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 import pytest_asyncio
 
@@ -66,8 +67,17 @@ async def simulating(system: System, *words: str) -> AsyncIterator[asyncio.subpr
         await process.wait()
 
 
+def is_at_work(pid: int) -> bool:
+    """Whether it has come as far as the bus; before, while it starts, Ctrl-C is not in order yet."""
+    try:
+        return bool(psutil.Process(pid).net_connections("tcp"))
+    except psutil.Error:
+        return False
+
+
 async def stopped(process: asyncio.subprocess.Process) -> Tally:
     """Ends it as Ctrl-C does; what it says of its work."""
+    await until(lambda: process.returncode is not None or is_at_work(process.pid), what="it to be connected")
     if process.returncode is None:
         process.send_signal(signal.SIGINT)
     output, _ = await asyncio.wait_for(process.communicate(), 10)
