@@ -26,7 +26,8 @@ class ReadModel(Struct, frozen=True, kw_only=True):
     None for no row. Both are pure. For a row that is not there `apply` is given None, or `blank(key)` if the model has
     that: where one event changes several rows, it says which is meant. The table has one column for each field of
     `row`, the key columns first named in `key`, and for each context followed the position that the row reflects.
-    `indexes` are SQL column lists.
+    `indexes` are SQL column lists. `versioned` names the context whose streams' version a row carries, which is what
+    `If-Match` compares; of a model that follows a single context it is that one.
     """
 
     name: str
@@ -37,3 +38,9 @@ class ReadModel(Struct, frozen=True, kw_only=True):
     apply: Callable[[Any, str, Any], Any]
     indexes: tuple[str, ...] = ()
     blank: Callable[[Key], Any] | None = None
+    versioned: str = ""
+
+    @property
+    def version_from(self) -> str:
+        """The context whose streams' version a row carries; "" for none."""
+        return self.versioned or (next(iter(self.follows)) if len(self.follows) == 1 else "")

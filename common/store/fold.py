@@ -88,7 +88,7 @@ def fold(
     table: Table, context: str, touches: Iterable[tuple[Key, Happened]], rows: dict[Key, Kept | None]
 ) -> dict[Key, Kept | None]:
     """Applies events to the rows they touch, in order, in place. Raises what the model's `apply` raises."""
-    apply, blank = table.model.apply, table.model.blank
+    apply, blank, versioned = table.model.apply, table.model.blank, table.model.version_from == context
     for key, each in touches:
         kept = rows.get(key)
         before = kept.row if kept else blank(key) if blank else None
@@ -98,9 +98,9 @@ def fold(
             continue
         if table.key(row) != key:
             raise WrongRow(f"{table.model.name}: keys named {key}, apply gave {table.key(row)}")
-        positions = kept.positions if kept else {}
+        positions, version = (kept.positions, kept.version) if kept else ({}, 0)
         positions[context] = each.position
-        rows[key] = Kept(row, positions, each.version)
+        rows[key] = Kept(row, positions, each.version if versioned else version)
     return rows
 
 
@@ -125,7 +125,6 @@ async def equal_to_fresh_fold(
     found = {table.key(each.row): each for each in kept}
     for each in (*wanted.values(), *kept):
         each.positions = {context: each.positions.get(context, 0) for context in table.contexts}
-        each.version = each.version if len(table.contexts) == 1 else 0
     keys = sorted(found.keys() | wanted.keys(), key=repr)
     return [
         f"{model.name} {key}: table {found.get(key)}, fold {wanted.get(key)}"

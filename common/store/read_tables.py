@@ -25,7 +25,8 @@ SQL_TYPES: dict[type[inspect.Type], str] = {
 class Kept(Struct, gc=False):
     """A row with the position per context that it reflects, and the stream version of the last event applied to it.
 
-    Only a model that follows a single context has a version: of several, the last one would depend on chance.
+    A model that follows several contexts has a version only of the one that it names: else the last one would depend
+    on chance.
     """
 
     row: Any
@@ -84,8 +85,8 @@ class Table:
         self.name = f'"{schema}"."{model.name}"'
         self._fields = [column(field) for field in msgspec.structs.fields(model.row)]
         own = [Column(f"position_{context}", "bigint", True) for context in self.contexts]
-        self._single = len(self.contexts) == 1
-        self.columns = self._fields + own + ([Column("version", "bigint", True)] if self._single else [])
+        self.versioned = bool(model.version_from)
+        self.columns = self._fields + own + ([Column("version", "bigint", True)] if self.versioned else [])
         names = [each.name for each in self.columns]
         if len(set(names)) < len(names) or not set(model.key) <= set(names):
             raise TypeError(
@@ -110,7 +111,7 @@ class Table:
             for each in self._fields
         }
         positions = {context: record[f"position_{context}"] for context in self.contexts}
-        return Kept(self.model.row(**values), positions, record["version"] if self._single else 0)
+        return Kept(self.model.row(**values), positions, record["version"] if self.versioned else 0)
 
     async def load(self, connection: Any, keys: Iterable[Key]) -> dict[Key, Kept | None]:
         """The rows of these keys, in one statement; None where there is none."""
@@ -158,7 +159,7 @@ class Table:
             for each, value in zip(self._fields, msgspec.structs.astuple(kept.row), strict=True)
         ]
         values += [kept.positions.get(context, 0) for context in self.contexts]
-        return [*values, kept.version] if self._single else values
+        return [*values, kept.version] if self.versioned else values
 
     def _statement(self, put: bool, gone: bool) -> str:
         if (put, gone) not in self._statements:

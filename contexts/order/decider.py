@@ -113,7 +113,15 @@ def stopped(order: Order, cause: str, reason: str, at: datetime) -> list[Event]:
 
 def cancelled(order: Order, cause: str, reason: str, at: datetime) -> list[Event]:
     """It ends here; what is set aside for it goes back."""
-    end = OrderCancelled(cause=cause, reason=reason, at=at)
+    end = OrderCancelled(
+        cause=cause,
+        reason=reason,
+        at=at,
+        site=order.site,
+        channel=order.channel,
+        currency=order.currency,
+        lines=order.lines,
+    )
     return [end, ReservationNoLongerNeeded(site=order.site, at=at)] if order.reserved else [end]
 
 
@@ -195,4 +203,5 @@ def refunded(command: RecordPayment, order: Order) -> OrderRefunded:
         amount=command.amount,
         lines=lines,
         at=command.at,
+        channel=order.channel,
     )

@@ -110,12 +110,16 @@ class OrderCancelled(Event, kw_only=True):
     """The order is not to be served. `at` (UTC) is when that was accepted.
 
     `cause` is `asked`, `customer-refused`, `out-of-stock`, `stock-missing`, `payment-declined`, `not-paid-in-time` or
-    `not-delivered-in-time`; `reason` says more.
+    `not-delivered-in-time`; `reason` says more. What was sold and is not any more is repeated: lines, where, and how.
     """
 
     reason: str
     at: datetime
     cause: str = "asked"
+    site: str = ""
+    channel: str = ""
+    currency: str = ""
+    lines: tuple[OrderLine, ...] = ()
 
 
 class ReservationNoLongerNeeded(Event, kw_only=True):
@@ -180,7 +184,7 @@ class RefundOwed(Event, kw_only=True):
 
 
 class OrderRefunded(Event, kw_only=True):
-    """`amount`, which is what the lines add up to, was paid back. `refund` counts from 1."""
+    """`amount`, which is what the lines add up to, was paid back. `refund` counts from 1. `channel` is the order's."""
 
     refund: int
     site: str
@@ -188,6 +192,7 @@ class OrderRefunded(Event, kw_only=True):
     amount: int
     lines: tuple[RefundedLine, ...]
     at: datetime
+    channel: str = ""
 
 
 class PaymentFailed(Event, kw_only=True):

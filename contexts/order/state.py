@@ -55,6 +55,7 @@ class Order(Struct, frozen=True, gc=False):
     deliver_to: Personal | None = None
     payment_method: str = ""
     currency: str = ""
+    channel: str = ""
     placed_at: datetime | None = None
     lines: tuple[OrderLine, ...] = ()
     reserved: bool = False
@@ -83,6 +84,7 @@ def evolve(order: Order, event: Event) -> Order:
                 event.deliver_to,
                 event.payment_method,
                 event.currency,
+                event.channel,
                 event.at,
                 event.lines,
             )

@@ -4,7 +4,15 @@ from datetime import UTC, datetime
 
 from common.personal import Personal
 from contexts.order.commands import Address, PlaceOrder, RequestedLine
-from contexts.order.events import GoodsLine, OrderAdmitted, OrderConfirmed, OrderLine, OrderPlaced, OrderReserved
+from contexts.order.events import (
+    GoodsLine,
+    OrderAdmitted,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderLine,
+    OrderPlaced,
+    OrderReserved,
+)
 from contexts.order.price_list import ListedPrice
 from tests.scenario import NOW, known
 
@@ -51,6 +59,20 @@ def placed(*lines: OrderLine, at: datetime = NOW) -> OrderPlaced:
 
 TWO_BANANAS = RequestedLine("bananas", 2)
 TWO_BANANAS_SOLD = OrderLine(sku="bananas", department="PRODUCE", quantity=2, amount=258, unit_price=129)
+
+
+def cancelled(cause: str, reason: str) -> OrderCancelled:
+    """The end of the order of two bananas, which says what is not sold after all."""
+    return OrderCancelled(
+        cause=cause,
+        reason=reason,
+        at=NOW,
+        site="springfield",
+        channel="web",
+        currency="USD",
+        lines=(TWO_BANANAS_SOLD,),
+    )
+
 
 BANANAS_ON_THE_SHELF = (GoodsLine("bananas", 2),)
 PLACED = placed(TWO_BANANAS_SOLD)

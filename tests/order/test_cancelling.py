@@ -7,18 +7,17 @@ from contexts.order.commands import CancelOrder, RecordDelivery, RecordDispatch,
 from contexts.order.events import (
     CancellationCameTooLate,
     CancellationRequested,
-    OrderCancelled,
     OrderDelivered,
     OrderDispatched,
     OrderReturned,
     PaymentNoLongerNeeded,
     ReservationNoLongerNeeded,
 )
-from tests.order import ADMITTED, PLACED, READY_TO_GO, WAITING_FOR_THE_GOODS, WAITING_FOR_THE_MONEY
+from tests.order import ADMITTED, PLACED, READY_TO_GO, WAITING_FOR_THE_GOODS, WAITING_FOR_THE_MONEY, cancelled
 from tests.scenario import NOW, given
 
 CANCEL = CancelOrder("o1", "changed my mind")
-CANCELLED = OrderCancelled(cause="asked", reason="changed my mind", at=NOW)
+CANCELLED = cancelled("asked", "changed my mind")
 REQUESTED = CancellationRequested(cause="asked", reason="changed my mind", at=NOW)
 GOODS_BACK = ReservationNoLongerNeeded(site="springfield", at=NOW)
 MONEY_BACK = PaymentNoLongerNeeded(at=NOW)

@@ -18,7 +18,6 @@ from contexts.order.events import (
     CancellationCameTooLate,
     CancellationRequested,
     DeliveryRecalled,
-    OrderCancelled,
     OrderDelivered,
     OrderDispatched,
     OrderLine,
@@ -41,6 +40,7 @@ from tests.order import (
     RESERVED,
     WAITING_FOR_THE_GOODS,
     WAITING_FOR_THE_MONEY,
+    cancelled,
     placed,
 )
 from tests.scenario import NOW, given
@@ -65,8 +65,8 @@ def test_a_line_of_quantity_0_needs_no_goods() -> None:
 
 
 def test_a_refused_customers_order_is_cancelled() -> None:
-    cancelled = OrderCancelled(cause="customer-refused", reason="the customer is suspended", at=NOW)
-    given(PLACED).when(RecordAdmission("o1", "refused", "suspended", NOW)).then(cancelled)
+    end = cancelled("customer-refused", "the customer is suspended")
+    given(PLACED).when(RecordAdmission("o1", "refused", "suspended", NOW)).then(end)
 
 
 def test_a_reserved_order_asks_for_its_money() -> None:
@@ -74,9 +74,9 @@ def test_a_reserved_order_asks_for_its_money() -> None:
 
 
 def test_an_order_whose_goods_are_short_is_cancelled() -> None:
-    cancelled = OrderCancelled(cause="out-of-stock", reason="not enough of bananas, bread", at=NOW)
+    end = cancelled("out-of-stock", "not enough of bananas, bread")
     short = RecordReservation("o1", "refused", ("bananas", "bread"), NOW)
-    given(*WAITING_FOR_THE_GOODS).when(short).then(cancelled)
+    given(*WAITING_FOR_THE_GOODS).when(short).then(end)
 
 
 def test_an_authorised_order_is_confirmed() -> None:
@@ -84,14 +84,14 @@ def test_an_authorised_order_is_confirmed() -> None:
 
 
 def test_a_declined_order_is_cancelled_and_gives_its_goods_back() -> None:
-    cancelled = OrderCancelled(cause="payment-declined", reason="no funds", at=NOW)
+    end = cancelled("payment-declined", "no funds")
     declined = RecordPayment("o1", "declined", NOW, reason="no funds")
-    given(*WAITING_FOR_THE_MONEY).when(declined).then(cancelled, GOODS_BACK)
+    given(*WAITING_FOR_THE_MONEY).when(declined).then(end, GOODS_BACK)
 
 
 def test_goods_missing_at_a_count_cancel_an_order_that_is_not_paid() -> None:
-    cancelled = OrderCancelled(cause="stock-missing", reason="a count found too little of bananas", at=NOW)
-    given(*WAITING_FOR_THE_MONEY).when(RecordReservation("o1", "broken", ("bananas",), NOW)).then(cancelled)
+    end = cancelled("stock-missing", "a count found too little of bananas")
+    given(*WAITING_FOR_THE_MONEY).when(RecordReservation("o1", "broken", ("bananas",), NOW)).then(end)
 
 
 def test_goods_missing_at_a_count_ask_delivery_whether_it_has_left() -> None:
@@ -129,7 +129,9 @@ def test_an_order_for_nothing_that_comes_back_owes_nothing() -> None:
 def test_a_refund_says_from_which_department() -> None:
     refund = RecordPayment("o1", "refunded", NOW, refund=1, amount=129, lines=(PaidBack("bananas", 1, 129),))
     line = RefundedLine("bananas", "PRODUCE", 1, 129)
-    refunded = OrderRefunded(refund=1, site="springfield", currency="USD", amount=129, lines=(line,), at=NOW)
+    refunded = OrderRefunded(
+        refund=1, site="springfield", currency="USD", amount=129, lines=(line,), at=NOW, channel="web"
+    )
     given(*ON_THE_WAY, PAID, DELIVERED).when(refund).then(refunded)
     given(*ON_THE_WAY, PAID, DELIVERED, refunded).when(refund).then()
 
@@ -149,9 +151,9 @@ def test_money_that_did_not_come_at_first_may_come_later() -> None:
 
 
 def test_an_order_that_is_not_paid_in_time_is_cancelled() -> None:
-    cancelled = OrderCancelled(cause="not-paid-in-time", reason="it was not paid in time", at=NOW)
-    given(PLACED).when(ExpireOrder("o1", "payment")).then(cancelled)
-    given(*WAITING_FOR_THE_MONEY).when(ExpireOrder("o1", "payment")).then(cancelled, GOODS_BACK)
+    end = cancelled("not-paid-in-time", "it was not paid in time")
+    given(PLACED).when(ExpireOrder("o1", "payment")).then(end)
+    given(*WAITING_FOR_THE_MONEY).when(ExpireOrder("o1", "payment")).then(end, GOODS_BACK)
 
 
 def test_an_order_that_is_not_sent_in_time_asks_delivery() -> None:
