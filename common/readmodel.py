@@ -27,7 +27,9 @@ class ReadModel(Struct, frozen=True, kw_only=True):
     that: where one event changes several rows, it says which is meant. The table has one column for each field of
     `row`, the key columns first named in `key`, and for each context followed the position that the row reflects.
     `indexes` are SQL column lists. `versioned` names the context whose streams' version a row carries, which is what
-    `If-Match` compares; of a model that follows a single context it is that one.
+    `If-Match` compares; of a model that follows a single context it is that one. `fillfactor` is the part of a page, in
+    percent, that new rows may fill: where rows change often, what is left takes their next version, and no index has to
+    be told.
     """
 
     name: str
@@ -39,6 +41,7 @@ class ReadModel(Struct, frozen=True, kw_only=True):
     indexes: tuple[str, ...] = ()
     blank: Callable[[Key], Any] | None = None
     versioned: str = ""
+    fillfactor: int = 100
 
     @property
     def version_from(self) -> str:

@@ -186,7 +186,8 @@ class Table:
     def ddl(self) -> list[str]:
         """What makes the table and its indexes. An index is a column list, or all that follows `ON <table>`."""
         columns = ", ".join(f'"{e.name}" {e.type}{" NOT NULL" if e.not_null else ""}' for e in self.columns)
-        made = [f"CREATE TABLE IF NOT EXISTS {self.name} ({columns}, PRIMARY KEY ({quoted(self.model.key)}))"]
+        full = f" WITH (fillfactor = {self.model.fillfactor})"
+        made = [f"CREATE TABLE IF NOT EXISTS {self.name} ({columns}, PRIMARY KEY ({quoted(self.model.key)})){full}"]
         for index in self.model.indexes:
             name = re.sub(r"\W+", "_", f"{self.model.name} {index.lower()}")[:60].strip("_")
             what = index if index.upper().startswith("USING ") else f"({index})"
