@@ -19,10 +19,10 @@ from common.messages import Command
 from common.recorded import Recorded, answer_id
 from common.shell.asking import PASSING, Asking
 from common.shell.calls import Calls, Tally
+from common.shell.context_feed import ContextFeed
 from common.shell.follower import behind
 from common.shell.listener import Listener
 from common.shell.patience import LONGEST_S, SHORTEST_S, patiently
-from common.shell.projection import ContextFeed
 from common.store.fold import Happened, Undecodable
 from common.store.read_schema import load_checkpoints, move_checkpoint
 from common.store.read_tables import Checkpoint

@@ -2,199 +2,30 @@
 
 Each model knows by its own checkpoint what it has; whatever comes again is skipped. What does not come is found by the
 next position, or by the head of the store when nothing comes for a second, and is then read from the store.
-
-No model waits for another. One that lacks something, is slow, or whose table cannot be written leaves the others and
-comes back by itself: it reads from the store what it has missed until it meets them.
 """
 
 import asyncio
 import logging
 import os
-import random
-from collections.abc import Awaitable, Mapping, Sequence
-from contextlib import suppress
-from time import monotonic
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 import nats.errors
 from msgspec.structs import replace
 from nats.aio.client import Client
 
-from common.bus.pull import Pulled, Puller
 from common.readmodel import ReadModel
-from common.recorded import VERSION, VERSION_HEADER, recorded_decoder
+from common.recorded import VERSION, VERSION_HEADER
 from common.shell.clocks import Clocks, bus_clock, store_clock
-from common.shell.follower import Follower, Following
+from common.shell.context_feed import ContextFeed
+from common.shell.follower import Follower
 from common.shell.news import Move, told
-from common.shell.patience import AWAY, LONGEST_S, SHORTEST_S
-from common.store.fold import PAGE, Happened, decoded, followed
 from common.store.reader import EventReader
 
 log = logging.getLogger(__name__)
 
-Result = TypeVar("Result")
-
-IDLE_S = 1.0
-"""Seconds without an event after which the store is asked for its head."""
-LATE_S = 1.0
-"""Seconds after which the others go on without a model that has not taken in what they have."""
 BEAT_S = 1.0
-
-
-class ContextFeed:
-    """Feeds all models that follow one context.
-
-    `strays` counts what was in the stream and is no event of ours, `healed` what was read from the store, for each
-    model.
-    """
-
-    def __init__(
-        self, nc: Client, context: str, followers: Sequence[Following], reader: EventReader, batch: int
-    ) -> None:
-        self.context, self.reader, self._nc, self._batch = context, reader, nc, batch
-        self._followers = followers
-        self._codec = followed(followers, context)
-        self._together: list[Following] = []  # Those who have all that was handed on.
-        self._returning: set[asyncio.Task[None]] = set()
-        self._came_back = asyncio.Event()
-        self._reached = 0  # The position that they have.
-        self._last: Sequence[Happened] = ()
-        self._active = -IDLE_S
-        self._store_trouble = ""
-        self.strays = self.healed = 0
-
-    @property
-    def live(self) -> list[Following]:
-        return [follower for follower in self._followers if not follower.detached]
-
-    async def run(self) -> None:
-        """Until cancelled, or until no model is left that can go on."""
-        async with asyncio.TaskGroup() as self._group:
-            for follower in self._followers:
-                self._leave(follower)
-            if not await self._company():
-                return
-            start = min(follower.checkpoints[self.context].stream_seq for follower in self._together) + 1
-            puller = Puller(self._nc, f"EVENTS_{self.context}", [f"event.{self.context}.>"], start, batch=self._batch)
-            try:
-                while await self._company():
-                    pulled = await puller.take(self._batch, timeout=IDLE_S)
-                    if events := self._decoded(pulled):
-                        await self._hand_on(events, pulled[-1].pending > 0)
-                    elif monotonic() - self._active >= IDLE_S:
-                        await self._look_at_head()
-            finally:
-                await puller.close()
-
-    async def _company(self) -> bool:
-        """Waits until there is a model to hand something to; False when there will be none any more.
-
-        What kept all away is over for all of them when it is over for one, so it gives the others a moment.
-        """
-        if not self._together:
-            while self.live and not self._together:
-                await asyncio.wait(self._returning, return_when=asyncio.FIRST_COMPLETED)
-            if self._returning:
-                await asyncio.wait(self._returning, timeout=LATE_S)
-        return bool(self.live)
-
-    def _decoded(self, pulled: Sequence[Pulled]) -> list[Happened]:
-        """The events among the messages. What a forged reply subject put there lacks our header, and counts nowhere."""
-        events = []
-        for message in pulled:
-            if (message.headers or {}).get(VERSION_HEADER) == VERSION:
-                try:
-                    recorded = recorded_decoder.decode(message.data)
-                    events.append(decoded(self._codec, recorded, message.sequence, message.at))
-                    continue
-                except msgspec.MsgspecError:
-                    log.warning("message %d of EVENTS_%s is no event", message.sequence, self.context)
-            self.strays += 1
-        return events
-
-    async def _hand_on(self, events: Sequence[Happened], more: bool) -> None:
-        self._last, self._active = events, monotonic()
-        takes = [self._group.create_task(each.take(self.context, events)) for each in self._together]
-        await asyncio.wait(takes, timeout=LATE_S)
-        self._expect(max(each.position for each in events), more)
-
-    def _expect(self, position: int, more: bool) -> None:
-        """Goes on with those who have all up to a position; the others leave. Shows who is behind."""
-        self._reached = max(self._reached, position)
-        together, self._together = self._together, []
-        for follower in together:
-            if follower.detached:
-                continue
-            if follower.at(self.context) < self._reached:
-                self._leave(follower)
-                continue
-            self._together.append(follower)
-            (follower.behind.add if more else follower.behind.discard)(self.context)
-
-    def _leave(self, follower: Following) -> None:
-        follower.behind.add(self.context)
-        task = self._group.create_task(self._come_back(follower))
-        self._returning.add(task)
-        task.add_done_callback(self._returning.discard)
-
-    async def _come_back(self, follower: Following) -> None:
-        """Gives one model what it lacks, for as long as it takes, until it has all that the others have."""
-        delay = SHORTEST_S
-        while not follower.detached and not follower.well(self.context, self._reached):
-            before = follower.at(self.context)
-            await follower.take(self.context, await self._missing(follower))
-            if follower.at(self.context) > before:
-                delay = SHORTEST_S
-            elif not follower.well(self.context, self._reached):
-                await self._another_within(delay * random.uniform(0.7, 1.3))
-                delay = min(2 * delay, LONGEST_S)
-        if not follower.detached:
-            self._together.append(follower)
-        self._came_back.set()  # Wakes those who wait now, nobody else.
-        self._came_back.clear()
-
-    async def _another_within(self, seconds: float) -> None:
-        """Rests so long, or until another model has come back: then the others may be able to, too."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._came_back.wait()
-
-    async def _missing(self, follower: Following) -> Sequence[Happened]:
-        """What comes next for a model: of the last that was handed on if it fits, else from the store."""
-        at = follower.at(self.context)
-        if self.context not in follower.checkpoints or at >= self._reached:
-            return ()  # To take nothing loads its checkpoints.
-        before = next((each.position for each in self._last if each.position > at), at + PAGE + 1)
-        if before == at + 1:
-            return self._last
-        page = await self._asked(self.reader.page(at, min(before - at - 1, PAGE)))
-        self.healed += len(page or ())
-        return [decoded(self._codec, each) for each in page or ()]
-
-    async def _look_at_head(self) -> None:
-        """Nothing came for a while: whether something should have is known by the store alone."""
-        self._active = monotonic()
-        seen = {follower: follower.checkpoints[self.context] for follower in self._together}
-        head = await self._asked(self.reader.head())
-        if head is None:
-            return
-        for follower, checkpoint in seen.items():
-            follower.check(self.context, checkpoint, head)
-        self._expect(head.position, False)
-
-    async def _asked(self, question: Awaitable[Result]) -> Result | None:
-        """What the store answers; None while it is away."""
-        try:
-            answer = await question
-        except AWAY as error:
-            trouble = f"{type(error).__name__}: {error}"
-            if trouble != self._store_trouble:  # Said once, not at each of many tries.
-                log.warning("the store of %s is away, missing events wait: %s", self.context, trouble)
-            self._store_trouble = trouble
-            return None
-        self._store_trouble = ""
-        return answer
 
 
 class Projection:

@@ -18,10 +18,10 @@ from common.context import Context, reacts_to
 from common.messages import Event
 from common.recorded import reaction_id
 from common.shell.asking import Asking
+from common.shell.context_feed import ContextFeed
 from common.shell.deadlines import Deadlines
 from common.shell.follower import behind
 from common.shell.listener import Listener
-from common.shell.projection import ContextFeed
 from common.store.deadlines import DeadlineTable
 from common.store.fold import Happened, Undecodable
 from common.store.read_schema import move_checkpoint

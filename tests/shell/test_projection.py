@@ -355,7 +355,7 @@ async def test_each_model_beats_with_its_position_and_how_long_events_took(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "common.shell.projection.IDLE_S", 30.0
+        "common.shell.context_feed.IDLE_S", 30.0
     )  # What is read from the store was relayed nobody knows when.
     model = jars(world.name)
     await world.tables(model)
