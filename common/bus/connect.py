@@ -6,12 +6,14 @@ from collections import Counter
 import nats
 from nats.aio.client import Client
 
+from common.bus.straight import reading_straight
 from common.bus.tolerance import tolerant
 from common.config import Settings
 
 log = logging.getLogger(__name__)
 
 tolerant()
+reading_straight()
 
 RECONNECT_WAIT_S = 0.25
 PING_EVERY_S = 5

@@ -2,6 +2,9 @@
 
 from msgspec import Struct
 
+PLACED = b"$JS.ACK."
+"""What the reply subject of a delivered message begins with."""
+
 
 class Place(Struct, frozen=True, gc=False):
     """What a delivered message's reply subject says of it."""

@@ -25,7 +25,9 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from common.bus.api import CONSUMER_NOT_FOUND, ApiError, ask_jetstream
-from common.bus.place import parse_place
+from common.bus.place import PLACED, parse_place
+from common.bus.straight import no_more, straight
+from common.bus.tolerance import plain_headers
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +46,22 @@ class Pulled(Struct, frozen=True, gc=False):
 
     subject: str
     data: bytes
-    headers: dict[str, str] | None
+    block: bytes
     sequence: int
     at: datetime
     pending: int
+
+    @property
+    def headers(self) -> dict[str, str] | None:
+        """Read anew each time: keep them."""
+        return plain_headers(self.block)
+
+    def says(self, name: str, value: str) -> bool:
+        """Whether it has this header. For few of many it is quicker than to read them all."""
+        line = f"\r\n{name}: {value}\r\n".encode()
+        if line in self.block and self.block.count(line[: len(name) + 3]) == 1:
+            return True
+        return (self.headers or {}).get(name) == value
 
 
 class Puller:
@@ -96,6 +110,7 @@ class Puller:
         if self._nc.is_closed:
             return
         if self._subscription:
+            no_more(self._nc, self._subscription)
             await self._subscription.unsubscribe()
             self._subscription = None
         if consumer and self._nc.is_connected:
@@ -125,8 +140,9 @@ class Puller:
         if self._subscription is None:
             # No limits of its own: what may come is what was requested, and dropping would be silent.
             self._subscription = await self._nc.subscribe(
-                f"{self._inbox}.*", cb=self._receive, pending_msgs_limit=0, pending_bytes_limit=0
+                f"{self._inbox}.*", cb=self._receive_status, pending_msgs_limit=0, pending_bytes_limit=0
             )
+            straight(self._nc, self._subscription, self._receive)
         self._reconnects = self._nc.stats["reconnects"]
         self._tries += 1
         name = f"{self._inbox.rsplit('.', 1)[1]}_{self._tries}"
@@ -160,28 +176,29 @@ class Puller:
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
         await self._nc.publish(subject, request, reply=f"{self._inbox}.{self._tries}")
 
-    async def _receive(self, message: Msg) -> None:
-        """The subscription's callback: a message of the stream, or a status."""
-        if not message.reply:
-            await self._receive_status(message)
-            return
-        place = parse_place(message.reply)
+    def _receive(self, subject: bytes, reply: bytes, block: bytes, body: bytes) -> bool:
+        """Takes a message of the stream. What has no place in a consumer is a status."""
+        if not reply.startswith(PLACED):
+            return False
+        place = parse_place(reply.decode())
         if place.consumer != self._consumer:
-            return  # A latecomer from a consumer given up; its successor delivers the message again.
+            return True  # A latecomer from a consumer given up; its successor delivers the message again.
         if place.consumer_sequence != self._consumer_sequence + 1:
             self._give_up(f"a gap before its message {place.consumer_sequence}")
-            return
+            return True
         self._consumer_sequence += 1
         self._requested -= 1
         self._next = place.sequence + 1
         self.idle_since = self._heard = monotonic()
         at = EPOCH + timedelta(microseconds=place.nanoseconds // 1000)
-        self._waiting.append(Pulled(message.subject, message.data, message.headers, place.sequence, at, place.pending))
+        name = subject.decode("utf-8", "replace")
+        self._waiting.append(Pulled(name, body, block, place.sequence, at, place.pending))
         self._changed.set()
+        return True
 
     async def _receive_status(self, message: Msg) -> None:
         """A heartbeat tells what should have come, 408 ends a request, any other status ends the consumer."""
-        if not self._consumer or message.subject != f"{self._inbox}.{self._tries}":
+        if not self._consumer or message.reply or message.subject != f"{self._inbox}.{self._tries}":
             return
         self._heard, self._look_after = monotonic(), FIRST_LOOK_S
         headers = message.headers or {}
