@@ -1,13 +1,17 @@
 """What a read model declares: its rows, which events it follows and how they change it."""
 
 from collections.abc import Callable, Iterable, Mapping
+from operator import add
 from typing import Any, Protocol
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from common.messages import Event
 
 Key = tuple[Any, ...]
+Adds = Callable[[str, Any], Mapping[Key, tuple[int, ...]]]
+"""What an event of a stream adds to the numbers of which rows."""
 
 
 class Follows(Protocol):
@@ -30,6 +34,9 @@ class ReadModel(Struct, frozen=True, kw_only=True):
     `If-Match` compares; of a model that follows a single context it is that one. `fillfactor` is the part of a page, in
     percent, that new rows may fill: where rows change often, what is left takes their next version, and no index has to
     be told.
+
+    A model of sums, made by `sums`, says instead what an event `adds` to which rows. No row is loaded then: the
+    database adds what a batch comes to. Such rows are of many streams and carry no version.
     """
 
     name: str
@@ -42,8 +49,42 @@ class ReadModel(Struct, frozen=True, kw_only=True):
     blank: Callable[[Key], Any] | None = None
     versioned: str = ""
     fillfactor: int = 100
+    adds: "Adds | None" = None
 
     @property
     def version_from(self) -> str:
         """The context whose streams' version a row carries; "" for none."""
-        return self.versioned or (next(iter(self.follows)) if len(self.follows) == 1 else "")
+        if self.versioned or self.adds or len(self.follows) > 1:
+            return self.versioned
+        return next(iter(self.follows))
+
+
+def sums(
+    *, name: str, row: type[Struct], key: tuple[str, ...], follows: Mapping[str, tuple[type[Event], ...]], adds: Adds
+) -> ReadModel:
+    """A read model whose rows are sums: the fields of `row` are the key, then the numbers that events add to.
+
+    What rows come to does not depend on the order of events. Raises `TypeError` when the key does not come first.
+    """
+    fields, width = row.__struct_fields__, len(key)
+    if fields[:width] != key:
+        raise TypeError(f"{name}: the fields of a row must begin with its key, in order")
+
+    def blank(key: Key) -> Any:
+        return row(*key, *(0 for _ in fields[width:]))
+
+    def apply(before: Any, stream: str, event: Any) -> Any:
+        values = astuple(before)
+        added = adds(stream, event)[values[:width]]
+        return row(*values[:width], *map(add, values[width:], added))
+
+    return ReadModel(
+        name=name,
+        row=row,
+        key=key,
+        follows=follows,
+        keys=lambda stream, event: adds(stream, event).keys(),
+        apply=apply,
+        blank=blank,
+        adds=adds,
+    )

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from operator import add
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from common.codec import EventCodec
 from common.messages import Event
@@ -72,12 +74,18 @@ def decoded(codec: EventCodec, recorded: Recorded, sequence: int = 0, relayed_at
     )
 
 
-def touched(model: ReadModel, context: str, happened: Iterable[Happened]) -> list[tuple[Key, Happened]]:
-    """Which rows change by which events, in order. Raises what the model's `keys` raises, and `Undecodable`."""
-    types = model.follows[context]
-    found: list[tuple[Key, Happened]] = []
+def touched(model: ReadModel, context: str, happened: Iterable[Happened]) -> list[tuple[Key, Any]]:
+    """Which rows change by which events, in order; of sums, by what numbers at which position.
+
+    Raises what the model's `keys` or `adds` raises, and `Undecodable`.
+    """
+    types, adds = model.follows[context], model.adds
+    found: list[tuple[Key, Any]] = []
     for each in happened:
         if isinstance(each.event, types):
+            if adds:
+                found += [(key, (each.position, numbers)) for key, numbers in adds(each.stream, each.event).items()]
+                continue
             found += [(tuple(key), each) for key in model.keys(each.stream, each.event)]
         elif isinstance(each.event, Undecodable) and any(each.event.type == kind.__name__ for kind in types):
             raise each.event
@@ -85,9 +93,11 @@ def touched(model: ReadModel, context: str, happened: Iterable[Happened]) -> lis
 
 
 def fold(
-    table: Table, context: str, touches: Iterable[tuple[Key, Happened]], rows: dict[Key, Kept | None]
+    table: Table, context: str, touches: Iterable[tuple[Key, Any]], rows: dict[Key, Kept | None]
 ) -> dict[Key, Kept | None]:
     """Applies events to the rows they touch, in order, in place. Raises what the model's `apply` raises."""
+    if table.model.adds:
+        return added(table, context, touches, rows)
     apply, blank, versioned = table.model.apply, table.model.blank, table.model.version_from == context
     for key, each in touches:
         kept = rows.get(key)
@@ -101,6 +111,24 @@ def fold(
         positions, version = (kept.positions, kept.version) if kept else ({}, 0)
         positions[context] = each.position
         rows[key] = Kept(row, positions, each.version if versioned else version)
+    return rows
+
+
+def added(
+    table: Table, context: str, touches: Iterable[tuple[Key, tuple[int, tuple[int, ...]]]], rows: dict[Key, Kept | None]
+) -> dict[Key, Kept | None]:
+    """Adds to the rows what events add to them, in place. A row that is not there begins with zeros."""
+    totals: dict[Key, tuple[int, ...]] = {}
+    reached: dict[Key, int] = {}
+    for key, (position, numbers) in touches:
+        total = totals.get(key)
+        totals[key] = numbers if total is None else tuple(map(add, total, numbers))
+        reached[key] = position
+    for key, numbers in totals.items():
+        if kept := rows.get(key):
+            numbers = tuple(map(add, numbers, astuple(kept.row)[len(key) :]))
+        positions = (kept.positions if kept else {}) | {context: reached[key]}
+        rows[key] = Kept(table.model.row(*key, *numbers), positions)
     return rows
 
 

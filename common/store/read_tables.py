@@ -84,6 +84,7 @@ class Table:
         self.contexts = tuple(sorted(model.follows))
         self.name = f'"{schema}"."{model.name}"'
         self._fields = [column(field) for field in msgspec.structs.fields(model.row)]
+        self._encodes = any(each.encode for each in self._fields)
         own = [Column(f"position_{context}", "bigint", True) for context in self.contexts]
         self.versioned = bool(model.version_from)
         self.columns = self._fields + own + ([Column("version", "bigint", True)] if self.versioned else [])
@@ -114,9 +115,9 @@ class Table:
         return Kept(self.model.row(**values), positions, record["version"] if self.versioned else 0)
 
     async def load(self, connection: Any, keys: Iterable[Key]) -> dict[Key, Kept | None]:
-        """The rows of these keys, in one statement; None where there is none."""
+        """The rows of these keys, in one statement; None where there is none, and always for a model of sums."""
         found: dict[Key, Kept | None] = dict.fromkeys(keys)
-        if not found:
+        if not found or self.model.adds:
             return found
         for record in await connection.fetch(self._load, *transposed(found, len(self._keys))):
             kept = self.kept(record)
@@ -154,12 +155,14 @@ class Table:
         return bool(moved)
 
     def _values(self, kept: Kept) -> list[Any]:
-        values = [
-            each.encode(value) if each.encode and value is not None else value
-            for each, value in zip(self._fields, msgspec.structs.astuple(kept.row), strict=True)
-        ]
-        values += [kept.positions.get(context, 0) for context in self.contexts]
-        return [*values, kept.version] if self.versioned else values
+        values: Iterable[Any] = msgspec.structs.astuple(kept.row)
+        if self._encodes:
+            values = [
+                each.encode(value) if each.encode and value is not None else value
+                for each, value in zip(self._fields, values, strict=True)
+            ]
+        own = [kept.positions.get(context, 0) for context in self.contexts]
+        return [*values, *own, kept.version] if self.versioned else [*values, *own]
 
     def _statement(self, put: bool, gone: bool) -> str:
         if (put, gone) not in self._statements:
@@ -173,11 +176,19 @@ class Table:
         names = [each.name for each in self.columns]
         new = unnest(first, [each.array for each in self.columns], "new", names)
         values = ", ".join(f'new."{e.name}"' + ("::jsonb" if e.type == "jsonb" else "") for e in self.columns)
-        changes = ", ".join(f'"{name}" = excluded."{name}"' for name in names if name not in self.model.key)
+        changes = ", ".join(f'"{name}" = {self._after(name)}' for name in names if name not in self.model.key)
         return (
-            f"put AS (INSERT INTO {self.name} ({quoted(names)}) SELECT {values} FROM moved, {new}"
+            f"put AS (INSERT INTO {self.name} AS t ({quoted(names)}) SELECT {values} FROM moved, {new}"
             f" ON CONFLICT ({quoted(self.model.key)}) DO UPDATE SET {changes})"
         )
+
+    def _after(self, name: str) -> str:
+        """What a column of a row that is there already holds then: of sums, a batch brings only what it adds."""
+        if not self.model.adds:
+            return f'excluded."{name}"'
+        if name.startswith("position_"):
+            return f'greatest(t."{name}", excluded."{name}")'
+        return f't."{name}" + excluded."{name}"'
 
     def _gone(self, first: int) -> str:
         old = unnest(first, [each.array for each in self._keys], "old", self.model.key)
