@@ -35,6 +35,11 @@ class ReadModel(Struct, frozen=True, kw_only=True):
     percent, that new rows may fill: where rows change often, what is left takes their next version, and no index has to
     be told.
 
+    `version` is counted up with every change of what the fold gives, or of its table. The table of the new version is
+    then built beside the live one, out of the record, and takes its place. Until that moment the new code reads the old
+    table: so a field that is new has a default, also in what a field holds, and one that changes its type gets another
+    name.
+
     A model of sums, made by `sums`, says instead what an event `adds` to which rows. No row is loaded then: the
     database adds what a batch comes to. Such rows are of many streams and carry no version.
     """
@@ -50,6 +55,7 @@ class ReadModel(Struct, frozen=True, kw_only=True):
     versioned: str = ""
     fillfactor: int = 100
     adds: "Adds | None" = None
+    version: int = 1
 
     @property
     def version_from(self) -> str:
@@ -60,7 +66,13 @@ class ReadModel(Struct, frozen=True, kw_only=True):
 
 
 def sums(
-    *, name: str, row: type[Struct], key: tuple[str, ...], follows: Mapping[str, tuple[type[Event], ...]], adds: Adds
+    *,
+    name: str,
+    row: type[Struct],
+    key: tuple[str, ...],
+    follows: Mapping[str, tuple[type[Event], ...]],
+    adds: Adds,
+    version: int = 1,
 ) -> ReadModel:
     """A read model whose rows are sums: the fields of `row` are the key, then the numbers that events add to.
 
@@ -87,4 +99,5 @@ def sums(
         apply=apply,
         blank=blank,
         adds=adds,
+        version=version,
     )

@@ -9,7 +9,7 @@ from common.shell.places import reflected
 from common.shell.room import Full, Room
 from common.shell.unanswered import Unanswered, too_many
 from common.shell.wish import After, Wish
-from common.store.read_tables import Checkpoint
+from common.store.checkpoints import Checkpoint
 from common.store.reader import EventReader
 
 MOST_WAITING = 1024

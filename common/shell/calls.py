@@ -11,8 +11,8 @@ from msgspec import Struct
 from common.context import Effect
 from common.messages import Command
 from common.recorded import Recorded
+from common.store.checkpoints import Checkpoint
 from common.store.fold import Happened
-from common.store.read_tables import Checkpoint
 
 log = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ their answers yet.
 import asyncio
 import logging
 import random
+from functools import partial
 from typing import Any
 
 from nats.aio.client import Client
@@ -23,9 +24,8 @@ from common.shell.context_feed import ContextFeed
 from common.shell.follower import behind
 from common.shell.listener import Listener
 from common.shell.patience import LONGEST_S, SHORTEST_S, patiently
+from common.store.checkpoints import Checkpoint, load_checkpoints, move_checkpoint
 from common.store.fold import Happened, Undecodable
-from common.store.read_schema import load_checkpoints, move_checkpoint
-from common.store.read_tables import Checkpoint
 from common.store.reader import EventReader
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,8 @@ class Effects:
         self._asking = Asking(nc, context)
         self._codecs = {each: CommandCodec(each) for each in context.commands}
         self._trouble = ""
-        self.listener = Listener(NAME, context.name, context.name, context.effect.events, pool, self._heed)
+        load = partial(load_checkpoints, pool, schema=context.name)
+        self.listener = Listener(NAME, context.name, context.name, context.effect.events, load, self._heed)
         self.tally = Tally()
         self._begin()
 

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from common.readmodel import Follows, ReadModel
 from common.shell.clocks import UNTIMED, Clocks, Offset
@@ -14,9 +15,9 @@ from common.shell.durations import SIZES, Buckets, Quantiles, timed
 from common.shell.hops import Hop, Hops
 from common.shell.news import Move
 from common.shell.patience import AWAY, is_command_fault
+from common.store.checkpoints import Checkpoint, begin_model
 from common.store.fold import Happened, fold, touched
-from common.store.read_schema import load_checkpoints
-from common.store.read_tables import Checkpoint, Table
+from common.store.read_tables import Table
 from common.store.reader import Head
 
 log = logging.getLogger(__name__)
@@ -151,7 +152,7 @@ class Follower:
         self.detached = reason
 
     async def _load_checkpoints(self) -> None:
-        self.checkpoints = await load_checkpoints(self._pool, self.model, self._schema)
+        self.checkpoints = await begin_model(self._pool, self.model, self._schema)
         self._known = True
 
     async def _advance(self, context: str, events: Sequence[Happened]) -> None:
@@ -210,4 +211,4 @@ def contiguous(events: Sequence[Happened], after: int) -> list[Happened]:
 def behind(before: Checkpoint, run: Sequence[Happened]) -> Checkpoint:
     """The place behind events that follow on a place."""
     sequence = next((each.sequence for each in reversed(run) if each.sequence), before.stream_seq)
-    return Checkpoint(run[-1].position, run[-1].incarnation, sequence, before.generation)
+    return replace(before, position=run[-1].position, incarnation=run[-1].incarnation, stream_seq=sequence)

@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from common.messages import Event
+from common.readmodel import Follows
 from common.shell.asking import PASSING
 from common.shell.follower import NOWHERE, contiguous, misfit
 from common.shell.patience import is_command_fault
+from common.store.checkpoints import Checkpoint
 from common.store.fold import Happened
-from common.store.read_schema import load_checkpoints
-from common.store.read_tables import Checkpoint
 from common.store.reader import Head
 
 log = logging.getLogger(__name__)
@@ -23,19 +23,21 @@ May raise: a server that is away or full is trouble, and taking again from the p
 anything else stops the listener for good.
 """
 
+Load = Callable[[Follows], Awaitable[dict[str, Checkpoint]]]
+"""Reads the place that is stored for who follows, by context."""
+
 
 class Listener:
     """Hands on what comes next in one context, each event once for each place; its feed sees a follower in it.
 
-    `name` is what its place is kept under in the schema of `owner`. `detached` says for good why it has stopped,
-    `trouble` what is wrong now.
+    `name` and `owner` say whose it is. `detached` says for good why it has stopped, `trouble` what is wrong now.
     """
 
     def __init__(
-        self, name: str, owner: str, followed: str, events: tuple[type[Event], ...], pool: Any, heed: Heed
+        self, name: str, owner: str, followed: str, events: tuple[type[Event], ...], load: Load, heed: Heed
     ) -> None:
         self.name, self.follows, self.followed = name, {followed: events}, followed
-        self._owner, self._pool, self._heed = owner, pool, heed
+        self._owner, self._load, self._heed = owner, load, heed
         self._lock = asyncio.Lock()
         self.begin()
 
@@ -45,6 +47,10 @@ class Listener:
         self.behind = {self.followed}
         self.detached = self.trouble = ""
         self._known = False
+
+    def lost(self) -> None:
+        """The place that was stored is there no more: it is read anew, and what lies behind it comes again."""
+        self.checkpoints[self.followed], self._known = NOWHERE, False
 
     def at(self, context: str) -> int:
         return self.checkpoints.get(context, NOWHERE).position
@@ -102,7 +108,7 @@ class Listener:
         if self.detached:
             return
         if not self._known:
-            self.checkpoints = await load_checkpoints(self._pool, self, self._owner)
+            self.checkpoints = await self._load(self)
             self._known = True
         before = self.checkpoints[self.followed]
         if before.incarnation and any(each.incarnation != before.incarnation for each in events):

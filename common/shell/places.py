@@ -8,8 +8,7 @@ from msgspec import Struct
 
 from common.shell.unanswered import Unanswered
 from common.shell.wish import After, position_header
-from common.store.read_schema import read_checkpoints
-from common.store.read_tables import Checkpoint
+from common.store.checkpoints import Checkpoint, read_checkpoints
 
 RECENT_S = 0.01
 """For how long a place that was read stands for all queries. A model only moves on, but for a crash of its server, and

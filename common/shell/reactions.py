@@ -8,6 +8,7 @@ after any interruption events come again and ask again, under the same ids: the 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 from nats.aio.client import Client
@@ -22,10 +23,9 @@ from common.shell.context_feed import ContextFeed
 from common.shell.deadlines import Deadlines
 from common.shell.follower import behind
 from common.shell.listener import Listener
+from common.store.checkpoints import Checkpoint, load_checkpoints, move_checkpoint
 from common.store.deadlines import DeadlineTable
 from common.store.fold import Happened, Undecodable
-from common.store.read_schema import move_checkpoint
-from common.store.read_tables import Checkpoint
 from common.store.reader import EventReader
 
 NAME = "reactions"
@@ -41,7 +41,8 @@ class Reacting:
     def __init__(self, context: Context, followed: str, events: tuple[type[Event], ...], asking: Asking, pool: Any):
         self._context, self._asking, self._pool = context, asking, pool
         self.followed = followed
-        self.listener = Listener(NAME, context.name, followed, events, pool, self._heed)
+        load = partial(load_checkpoints, pool, schema=context.name)
+        self.listener = Listener(NAME, context.name, followed, events, load, self._heed)
         self.asked = 0
 
     def beat(self) -> dict[str, Any]:

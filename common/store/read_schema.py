@@ -1,65 +1,27 @@
-"""The schema that read models live in: roles, checkpoints and tables, made as far as they are missing."""
+"""The schema that read models live in: roles, checkpoints and tables, made as far as they are missing.
+
+A table of an older version of its model stays until a new one is built beside it (`swap`), and is fitted so far that
+the code of now can read it; one of a newer version is left alone.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import asyncpg
+import msgspec
+from msgspec.structs import replace
 
-from common.readmodel import Follows, ReadModel
+from common.readmodel import ReadModel
+from common.store.checkpoints import CHECKPOINTS, begin_model, read_checkpoints
 from common.store.migrate import scripts
-from common.store.read_tables import Checkpoint, Table
+from common.store.read_tables import Column, Table
 
 LOCK = 0x0DA7B00D
 ROLES = ("daybook_owner", "daybook_writer", "daybook_reader")
 
 
 class TableDiffers(Exception):
-    """A table there has other columns than its model declares: it asks for a rebuild."""
-
-
-CHECKPOINTS = """CREATE TABLE IF NOT EXISTS {s}.checkpoints (
-    model text, context text, generation bigint NOT NULL DEFAULT 0, incarnation text NOT NULL DEFAULT '',
-    position bigint NOT NULL DEFAULT 0, stream_seq bigint NOT NULL DEFAULT 0, PRIMARY KEY (model, context)
-) WITH (fillfactor = 10)"""
-
-
-async def load_checkpoints(connection: Any, model: Follows, schema: str = "read") -> dict[str, Checkpoint]:
-    """A model's checkpoints by context; those that do not exist yet are made."""
-    await connection.execute(
-        f'INSERT INTO "{schema}".checkpoints (model, context) SELECT $1, unnest($2::text[]) ON CONFLICT DO NOTHING',
-        model.name,
-        sorted(model.follows),
-    )
-    return await read_checkpoints(connection, model.name, schema)
-
-
-async def read_checkpoints(connection: Any, model: str, schema: str = "read") -> dict[str, Checkpoint]:
-    """A model's checkpoints by context. A query reads them before its rows: those are then at least as new."""
-    rows = await connection.fetch(
-        f'SELECT context, position, incarnation, stream_seq, generation FROM "{schema}".checkpoints WHERE model = $1',
-        model,
-    )
-    return {context: Checkpoint(*rest) for context, *rest in rows}
-
-
-async def move_checkpoint(
-    connection: Any, model: str, context: str, before: Checkpoint, after: Checkpoint, schema: str
-) -> bool:
-    """Moves a checkpoint that goes with no rows. False when somebody else has moved it since `before` was read.
-
-    Its commit does not wait for the disk: a checkpoint that is lost with the server is behind, never ahead.
-    """
-    moved = await connection.fetchval(
-        f"""UPDATE "{schema}".checkpoints SET position = $4, incarnation = $5, stream_seq = $6
-        WHERE model = $1 AND context = $2 AND position = $3 RETURNING set_config('synchronous_commit', 'off', true)""",
-        model,
-        context,
-        before.position,
-        after.position,
-        after.incarnation,
-        after.stream_seq,
-    )
-    return moved is not None
+    """A table there does not fit its model, and nothing that we may do by ourselves makes it fit."""
 
 
 async def create_tables(dsn: str, models: Iterable[ReadModel], schema: str = "read") -> None:
@@ -75,7 +37,7 @@ async def create_tables(dsn: str, models: Iterable[ReadModel], schema: str = "re
                 for _, text in scripts("cluster"):
                     await connection.execute(text)
             await connection.execute("SET LOCAL ROLE daybook_owner")
-            await create_in(connection, [Table(model, schema) for model in models], f'"{schema}"')
+            await create_in(connection, [Table(model, schema) for model in models], schema)
     finally:
         await connection.close(timeout=5)
 
@@ -83,18 +45,170 @@ async def create_tables(dsn: str, models: Iterable[ReadModel], schema: str = "re
 async def create_in(connection: Any, tables: Sequence[Table], schema: str) -> None:
     if any("gin_trgm_ops" in index for table in tables for index in table.model.indexes):
         await connection.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA public")
-    await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-    for statement in [CHECKPOINTS.format(s=schema), *(text for table in tables for text in table.ddl())]:
-        await connection.execute(statement)
-    await connection.execute(f"GRANT USAGE ON SCHEMA {schema} TO daybook_writer, daybook_reader")
-    for name in [f"{schema}.checkpoints", *(table.name for table in tables)]:
-        await connection.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {name} TO daybook_writer")
-        await connection.execute(f"GRANT SELECT ON {name} TO daybook_reader")
+    await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+    await connection.execute(CHECKPOINTS.format(s=f'"{schema}"'))
+    if "version" not in await columns_of(connection, f'"{schema}".checkpoints'):
+        await connection.execute(f'ALTER TABLE "{schema}".checkpoints ADD COLUMN version bigint NOT NULL DEFAULT 1')
+    await connection.execute(f'GRANT USAGE ON SCHEMA "{schema}" TO daybook_writer, daybook_reader')
+    await grant(connection, f'"{schema}".checkpoints')
     for table in tables:
-        record = await connection.prepare(f"SELECT * FROM {table.name}")
-        found = {(a.name, a.type.name) for a in record.get_attributes()}
-        if found != {(e.name, PG_NAMES.get(e.type, e.type)) for e in table.columns}:
-            raise TableDiffers(f"the table {table.name} was made by another version: drop it and its checkpoints")
+        await make(connection, table)
 
 
-PG_NAMES = {"bigint": "int8", "boolean": "bool", "double precision": "float8"}
+async def grant(connection: Any, table: str) -> None:
+    await connection.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO daybook_writer")
+    await connection.execute(f"GRANT SELECT ON {table} TO daybook_reader")
+
+
+async def make(connection: Any, table: Table) -> None:
+    """Makes a model's table; or sees to it that the one there serves, and that its next one is begun beside it."""
+    model, schema = table.model, table.schema
+    places = await read_checkpoints(connection, model.name, schema)
+    versions = {each.version for each in places.values()}
+    if not places or not await columns_of(connection, table.name):
+        await make_empty(connection, table)  # Rows say nothing without their place, nor does a place without its rows.
+    elif versions == {model.version}:
+        await require_same(connection, table)
+        await fit_indexes(connection, table)
+    elif max(versions) < model.version:
+        await fit(connection, table, max(versions))
+        await begin_building(connection, model, schema)
+
+
+async def fit_indexes(connection: Any, table: Table) -> None:
+    """Makes the indexes that are missing, and drops those that the model no longer names."""
+    rows = await connection.fetch(
+        """SELECT relname FROM pg_index JOIN pg_class ON oid = indexrelid
+        WHERE indrelid = to_regclass($1) AND NOT indisprimary""",
+        table.name,
+    )
+    for name in {name for (name,) in rows} - dict(table.indexes).keys():
+        await connection.execute(f'DROP INDEX "{table.schema}"."{name}"')
+    for statement in table.ddl():
+        await connection.execute(statement)
+
+
+async def make_empty(connection: Any, table: Table) -> None:
+    """Makes the table as if there had never been one, with checkpoints at 0."""
+    await drop(connection, table.model.name, table.schema)
+    for statement in table.ddl():
+        await connection.execute(statement)
+    await grant(connection, table.name)
+    await begin_model(connection, table.model, table.schema)
+
+
+async def drop(connection: Any, name: str, schema: str) -> None:
+    """Drops a model's table with its checkpoints."""
+    await connection.execute(f'DROP TABLE IF EXISTS "{schema}"."{name}"')
+    await connection.execute(f'DELETE FROM "{schema}".checkpoints WHERE model = $1', name)
+
+
+def building(model: ReadModel) -> ReadModel:
+    """The model under the name that its table of this version has while it is built beside the live one."""
+    return replace(model, name=f"{model.name}__{model.version}")
+
+
+async def begin_building(connection: Any, model: ReadModel, schema: str) -> None:
+    """Begins the table of this version, or lets it go on as it is. What older versions have begun is dropped."""
+    await drop_begun(connection, model, schema, model.version - 1)
+    table = Table(building(model), schema)
+    places = await read_checkpoints(connection, table.model.name, schema)
+    if not places or await differences(connection, table):
+        await make_empty(connection, table)
+
+
+async def drop_begun(connection: Any, model: ReadModel, schema: str, last: int) -> None:
+    """Drops the tables that versions up to the last have begun to build and not finished."""
+    begun = await connection.fetch(
+        f"""SELECT DISTINCT model FROM "{schema}".checkpoints
+        WHERE starts_with(model, $1) AND substr(model, length($1) + 1) ~ '^[0-9]+$'""",
+        f"{model.name}__",
+    )
+    for (name,) in begun:
+        if int(name.removeprefix(f"{model.name}__")) <= last:
+            await drop(connection, name, schema)
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A column as it is in the database. One that has a default was added to serve newer code for a while."""
+
+    type: str
+    not_null: bool
+    added: bool
+
+
+async def columns_of(connection: Any, table: str) -> dict[str, Found]:
+    """The columns of a table by name; none when there is no such table."""
+    rows = await connection.fetch(
+        """SELECT attname, format_type(atttypid, atttypmod), attnotnull, atthasdef FROM pg_attribute
+        WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped""",
+        table,
+    )
+    return {name: Found(LONG_NAMES.get(kind, kind), *rest) for name, kind, *rest in rows}
+
+
+LONG_NAMES = {"timestamp with time zone": "timestamptz"}
+
+
+async def differences(connection: Any, table: Table) -> list[str]:
+    """In what the table is another than its model declares. What newer code has added serves that, and is no harm."""
+    wanted = {each.name: each.type for each in table.columns}
+    there = await columns_of(connection, table.name)
+    found = {name: each.type for name, each in there.items() if name in wanted or not each.added}
+    names = [name for name in {**wanted, **found} if wanted.get(name) != found.get(name)]
+    said = [f"{name} is {found.get(name, 'not there')}, not {wanted.get(name, 'there')}" for name in names]
+    key = await key_of(connection, table)
+    return said if set(key) == set(table.model.key) else [*said, f"its key is {', '.join(key)}"]
+
+
+async def key_of(connection: Any, table: Table) -> list[str]:
+    rows = await connection.fetch(
+        """SELECT attname FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY(indkey)
+        WHERE indrelid = to_regclass($1) AND indisprimary""",
+        table.name,
+    )
+    return [name for (name,) in rows]
+
+
+async def require_same(connection: Any, table: Table) -> None:
+    """Raises `TableDiffers` when the table of this version is not as the model declares it."""
+    if said := await differences(connection, table):
+        raise TableDiffers(
+            f"the table {table.name} has the version of its model, {table.model.version}, and differs from it"
+            f" ({'; '.join(said)}): count `version` of the model up, then it is built anew beside this one"
+        )
+
+
+async def fit(connection: Any, table: Table, version: int) -> None:
+    """Lets this version's code read the table of an older one: with the columns that it lacks, at their defaults.
+
+    Raises `TableDiffers` when no default makes it readable.
+    """
+    found = await columns_of(connection, table.name)
+    for each in table.columns:
+        there = found.get(each.name)
+        if there and there.type == each.type and (there.not_null or not each.not_null):
+            continue
+        if there and not there.added:
+            was = there.type if there.type != each.type else "nullable"
+            raise differs(table, version, f"{each.name} was {was}: give what it holds now another name")
+        await add(connection, table, each, version)
+    if found and set(key := await key_of(connection, table)) != set(table.model.key):
+        raise differs(table, version, f"its key was {', '.join(key)}: give the model another name")
+
+
+async def add(connection: Any, table: Table, new: Column, version: int) -> None:
+    default = table.default(new.name)
+    if default is msgspec.NODEFAULT:
+        raise differs(table, version, f"{new.name} is new: give it a default, to be read until the table is built")
+    literal = await connection.fetchval(f"SELECT quote_nullable($1::{new.type}::text)", default)
+    await connection.execute(f'ALTER TABLE {table.name} DROP COLUMN IF EXISTS "{new.name}"')
+    kind = f"{new.type}{' NOT NULL' if new.not_null else ''}"
+    await connection.execute(f'ALTER TABLE {table.name} ADD COLUMN "{new.name}" {kind} DEFAULT {literal}')
+
+
+def differs(table: Table, version: int, why: str) -> TableDiffers:
+    return TableDiffers(
+        f"version {table.model.version} of {table.model.name} cannot read the table of version {version},"
+        f" which serves until its own is built: {why}"
+    )

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+from zlib import crc32
 
 import msgspec
 from msgspec import Struct, inspect
@@ -11,6 +12,7 @@ from msgspec.structs import FieldInfo
 from common.codec import event_encoder
 from common.personal import decode_personal
 from common.readmodel import Key, ReadModel
+from common.store.checkpoints import Checkpoint
 
 SQL_TYPES: dict[type[inspect.Type], str] = {
     inspect.StrType: "text",
@@ -32,15 +34,6 @@ class Kept(Struct, gc=False):
     row: Any
     positions: dict[str, int]
     version: int = 0
-
-
-class Checkpoint(Struct, frozen=True):
-    """How far a model has come in one context. `stream_seq` is the place in EVENTS, a hint for where to read on."""
-
-    position: int
-    incarnation: str
-    stream_seq: int
-    generation: int
 
 
 class Column(Struct, frozen=True):
@@ -99,6 +92,15 @@ class Table:
         wanted = unnest(1, [each.array for each in self._keys], "wanted", model.key)
         self._load = f"{self.select} JOIN {wanted} ON {matches(model.key, 'wanted')}"
         self._statements: dict[tuple[bool, bool], str] = {}
+
+    def default(self, name: str) -> Any:
+        """What a column holds, as it is stored, where nobody says it; `NODEFAULT` when that is not declared."""
+        field = next((each for each in msgspec.structs.fields(self.model.row) if each.name == name), None)
+        if field is None:
+            return 0  # A position, or a version.
+        value = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+        encode = self._by_name[name].encode
+        return encode(value) if encode and value is not None and value is not msgspec.NODEFAULT else value
 
     def key(self, row: Any) -> Key:
         return tuple(getattr(row, name) for name in self.model.key)
@@ -195,15 +197,19 @@ class Table:
         return f"gone AS (DELETE FROM {self.name} AS t USING moved, {old} WHERE {matches(self.model.key, 'old')})"
 
     def ddl(self) -> list[str]:
-        """What makes the table and its indexes. An index is a column list, or all that follows `ON <table>`."""
+        """What makes the table and its indexes."""
         columns = ", ".join(f'"{e.name}" {e.type}{" NOT NULL" if e.not_null else ""}' for e in self.columns)
         full = f" WITH (fillfactor = {self.model.fillfactor})"
         made = [f"CREATE TABLE IF NOT EXISTS {self.name} ({columns}, PRIMARY KEY ({quoted(self.model.key)})){full}"]
-        for index in self.model.indexes:
-            name = re.sub(r"\W+", "_", f"{self.model.name} {index.lower()}")[:60].strip("_")
-            what = index if index.upper().startswith("USING ") else f"({index})"
-            made.append(f'CREATE INDEX IF NOT EXISTS "{name}" ON {self.name} {what}')
-        return made
+        return made + [f'CREATE INDEX IF NOT EXISTS "{name}" ON {self.name} {what}' for name, what in self.indexes]
+
+    @property
+    def indexes(self) -> list[tuple[str, str]]:
+        """Their names, and all that follows `ON <table>`: an index of the model is that, or a column list."""
+        return [
+            (index_name(self.model.name, index), index if index.upper().startswith("USING ") else f"({index})")
+            for index in self.model.indexes
+        ]
 
 
 # Everything derives from `moved`. All checkpoints of the model are held, in one order: a model of several contexts has
@@ -216,6 +222,12 @@ MOVE = """held AS MATERIALIZED (
     UPDATE {s}.checkpoints SET position = $6, incarnation = $7, stream_seq = $8
     WHERE model = $1 AND context = $5 AND (SELECT count(*) FROM held) = cardinality($2) RETURNING 1
 )"""
+
+
+def index_name(table: str, index: str) -> str:
+    """Another one for each index: Postgres would cut a long name short."""
+    name = re.sub(r"\W+", "_", f"{table} {index.lower()}").strip("_")
+    return name if len(name) <= 60 else f"{name[:51]}_{crc32(name.encode()):08x}"
 
 
 def quoted(names: Iterable[str]) -> str:
