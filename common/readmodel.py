@@ -23,6 +23,13 @@ class Follows(Protocol):
     def follows(self) -> Mapping[str, tuple[type[Event], ...]]: ...
 
 
+class Touching(Follows, Protocol):
+    """Who follows events that each change what lies under certain keys."""
+
+    @property
+    def keys(self) -> Callable[[str, Any], Iterable[Key]]: ...
+
+
 class ReadModel(Struct, frozen=True, kw_only=True):
     """A fold into a table.
 

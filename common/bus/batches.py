@@ -69,7 +69,7 @@ class Batches:
         self._put(message, asyncio.get_running_loop().time() + self._deadline_s)
         return await message.answer
 
-    async def publish_all(self, messages: Sequence[Message]) -> None:
+    async def publish_all(self, messages: Sequence[Message]) -> list[Ack]:
         """Store these messages, `size` at most, in this order. Raises as `publish` does for the first that failed.
 
         More than `FEW` are stored all or none, whatever the server has against them. Few go one by one, and others may
@@ -87,8 +87,7 @@ class Batches:
         finally:
             for answer in answers:
                 answer.cancel()  # When nobody waits any more, what was not sent yet need not be.
-        for answer in answers:
-            answer.result()
+        return [answer.result() for answer in answers]
 
     def _put(self, message: Outgoing, deadline: float) -> None:
         loop = asyncio.get_running_loop()

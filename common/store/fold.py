@@ -10,7 +10,7 @@ from msgspec.structs import astuple
 
 from common.codec import EventCodec
 from common.messages import Event
-from common.readmodel import Follows, Key, ReadModel
+from common.readmodel import Follows, Key, ReadModel, Touching
 from common.recorded import Recorded
 from common.store.read_tables import Kept, Table
 from common.store.reader import EventReader
@@ -74,7 +74,7 @@ def decoded(codec: EventCodec, recorded: Recorded, sequence: int = 0, relayed_at
     )
 
 
-def touched(model: ReadModel, context: str, happened: Iterable[Happened]) -> list[tuple[Key, Any]]:
+def touched(model: Touching, context: str, happened: Iterable[Happened]) -> list[tuple[Key, Any]]:
     """Which rows change by which events, in order; of sums, by what numbers at which position.
 
     Raises what the model's `keys` or `adds` raises, and `Undecodable`.

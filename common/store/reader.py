@@ -1,6 +1,6 @@
 """Reading a context's record: by position, by stream, by receipt; always in short transactions (protocol P8)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from time import monotonic
 from typing import Any
@@ -96,6 +96,10 @@ class EventReader:
         return await self._events(
             "stream = $1 AND version > $2 ORDER BY version LIMIT $3", stream, after_version, limit
         )
+
+    async def streams(self, streams: Collection[str], up_to: int) -> list[Recorded]:
+        """All events of these streams up to a position, in position order."""
+        return await self._events("stream = ANY($1) AND position <= $2 ORDER BY position", list(streams), up_to)
 
     async def brief(self, stream: str, after_version: int, limit: int) -> list[BriefEvent]:
         """As `stream`, without what a fold does not need."""

@@ -1,0 +1,34 @@
+"""What a read model declares that lives in a bucket: its values, which events it follows and how they change them."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from common.messages import Event
+from common.readmodel import Key
+
+
+class BucketModel(Struct, frozen=True, kw_only=True):
+    """A fold into a bucket of keys and values (NATS key-value), to get and to watch.
+
+    One context is followed. A key is the id of a stream, so that one value can be folded anew from its own events;
+    `apply(value, stream, event)` gives the value after an event, or None for no value. It is pure. A value has fields
+    `version` and `position`, which are filled in: the version of the stream, and the position of its last event that
+    was applied. A changed `apply` counts `version` of the model up: then all values are folded anew.
+    """
+
+    name: str
+    value: type[Struct]
+    follows: Mapping[str, tuple[type[Event], ...]]
+    apply: Callable[[Any, str, Any], Any]
+    version: int = 1
+
+    @property
+    def context(self) -> str:
+        (context,) = self.follows
+        return context
+
+    def keys(self, stream: str, event: Any) -> Iterable[Key]:
+        """As read models say it."""
+        return [(stream,)]

@@ -1,0 +1,242 @@
+"""Keeps a read model's bucket: what the events of its context make of each value is put there (protocol P8).
+
+The values of a batch and the place behind it are stored together, or, when they are few, the place once the values are.
+Each names the revision that it replaces. So of several keepers one comes first and the others look again, and after any
+interruption the place is behind the values, never ahead: a value that has an event already skips it.
+
+A value that cannot be gone on from is folded anew from its own events in the record: what an older version of the model
+has left, once the fold has come to its last event, so that no value goes back; and what is not ours. Whatever else
+becomes of the bucket is seen within a second: one that is lost is made again and filled from the record.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Collection, Mapping, Sequence
+from time import monotonic, time_ns
+from typing import Any
+
+from msgspec.structs import replace
+from nats.aio.client import Client
+
+from common.bucketmodel import BucketModel
+from common.bus.api import STREAM_NOT_FOUND, ApiError, ask_jetstream
+from common.bus.batches import FEW, MAX_BATCH_BYTES, Batches
+from common.bus.bucket import Bucket, Entry, Progress
+from common.bus.outgoing import Ack, Message, Refused
+from common.bus.provision import provision_stream
+from common.readmodel import Follows
+from common.shell.asking import PASSING
+from common.shell.clocks import UNTIMED, Clocks
+from common.shell.durations import SIZES, Buckets, timed
+from common.shell.follower import ModelBeat, Tell, behind, untold
+from common.shell.hops import Hops
+from common.shell.listener import Listener
+from common.shell.news import Move
+from common.store.checkpoints import Checkpoint
+from common.store.fold import Happened, followed
+from common.store.reader import EventReader
+from common.store.values import Overtaken, anew, folded, outdated
+
+log = logging.getLogger(__name__)
+
+MOST = 600
+"""Events of a batch, at most: a server takes 1,000 messages as one."""
+MOST_KEPT = 20_000
+"""Entries that are remembered, at most; others are read when they change."""
+LOOK_S = 1.0
+LOOKED_AT = 1000
+NO_STREAM, OTHER_REVISION = 503, 10071
+
+
+class KeptElsewhere(Exception):
+    """Another process keeps the bucket by another version of the model, and began later."""
+
+
+class Keeper:
+    """Keeps one bucket. Its feed sees the `listener`.
+
+    `shown` counts events by context, `sizes` those of each batch, `lost` batches that somebody else had come before.
+    """
+
+    def __init__(
+        self, nc: Client, model: BucketModel, reader: EventReader, tell: Tell = untold, clocks: Clocks = UNTIMED
+    ) -> None:
+        self.model, self.name, context = model, model.name, model.context
+        self._nc, self._reader, self._tell, self._clocks = nc, reader, tell, clocks
+        self._bucket, self._codec = Bucket(model), followed([model], context)
+        self._batches = Batches(nc, size=MOST + 1)
+        self.listener = Listener("values", model.name, context, model.follows[context], self._load, self._heed)
+        self.hops = {context: Hops("relayed_to_visible", "recorded_to_visible", "accepted_to_visible")}
+        self.shown, self.sizes, self.lost = {context: 0}, {context: Buckets(SIZES)}, 0
+        self._lock = asyncio.Lock()  # What is put replaces what is remembered.
+        self._entries: OrderedDict[str, Entry] = OrderedDict()
+        self._made, self._seen, self._revision = "", 0, 0
+        self._progress: Progress | None = None
+
+    @property
+    def detached(self) -> str:
+        return self.listener.detached
+
+    @property
+    def trouble(self) -> dict[str, str]:
+        """What is wrong now, by context."""
+        return {self.model.context: self.listener.trouble} if self.listener.trouble else {}
+
+    @property
+    def checkpoints(self) -> Mapping[str, Checkpoint]:
+        return self.listener.checkpoints
+
+    def beats(self) -> list[ModelBeat]:
+        """How it is, as read models say it."""
+        said, place = self.listener.beat(), self.checkpoints.get(self.model.context)
+        hops = self.hops[self.model.context].last_minute()
+        return [ModelBeat(self.name, hops=hops, generation=place.generation if place else 0, **said)]
+
+    async def tend(self) -> None:
+        """Looks after the bucket until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                async with self._lock:
+                    await self._look()
+            except PASSING as error:  # What keeps from putting shows there.
+                log.debug("the bucket %s cannot be looked after: %s", self.name, error)
+
+    async def _load(self, follows: Follows) -> dict[str, Checkpoint]:
+        """The place that is stored. Makes the bucket where there is none, and begins where nobody has."""
+        async with self._lock:
+            self._entries.clear()
+            made = (await self._state() or await self._make())["created"]
+            revision, found = await self._bucket.progress(self._nc)
+            if found is None and made == self._made:
+                found = self._progress  # Somebody has put something else over it.
+            if found is None or found.version != self.model.version:
+                revision, found = await self._begin(revision, found)
+            self._seen = max(found.seen, self._seen if made == self._made else 0)
+            self._made, self._revision, self._progress = made, revision, found
+            place = Checkpoint(found.position, found.incarnation, found.stream_seq, found.generation)
+            return {self.model.context: place}
+
+    async def _begin(self, revision: int, found: Progress | None) -> tuple[int, Progress]:
+        """A new generation of the fold, from the first event on."""
+        if found and self._progress:
+            raise KeptElsewhere(f"the bucket is kept by version {found.version} of the model, by a process begun later")
+        generation = max(time_ns() // 1_000_000, found.generation + 1 if found else 0)
+        progress = Progress(self.model.version, generation)
+        (ack,) = await self._batches.publish_all([self._bucket.move(progress, revision)])
+        return ack.sequence, progress
+
+    async def _heed(self, before: Checkpoint, run: list[Happened]) -> Checkpoint | None:
+        async with self._lock:
+            try:
+                after = await self._advance(before, run[:MOST])
+            except Overtaken:
+                after = None
+            except Refused as refused:
+                if refused.code not in (OTHER_REVISION, NO_STREAM):
+                    raise
+                after = None
+            self.lost += after is None
+        return after
+
+    async def _advance(self, before: Checkpoint, run: Sequence[Happened]) -> Checkpoint:
+        """Puts what the run makes of the values, and the place behind it."""
+        after, generation = behind(before, run), before.generation
+        entries = await self._known({each.stream for each in run})
+        older = outdated(entries, generation, run)
+        changed = folded(self.model, generation, run, entries)
+        for key, entry in (await self._anew(older, after.position)).items():
+            changed[key] = replace(entry, revision=entries[key].revision, generation=generation)
+        await self._put(changed, after)
+        visible = monotonic()
+        self.shown[self.model.context] += len(run)
+        self.sizes[self.model.context].add(len(run))
+        await self._tell(Move(self.name, self.model.context, after.position, after.incarnation, generation))
+        timed_hops(self.hops[self.model.context], self._clocks, run, visible)
+        return after
+
+    async def _known(self, keys: Collection[str]) -> dict[str, Entry]:
+        """What is stored under these keys, as far as there is anything."""
+        self._keep(await self._bucket.entries(self._nc, [key for key in keys if key not in self._entries]))
+        return {key: self._entries[key] for key in keys if key in self._entries}
+
+    def _keep(self, entries: Mapping[str, Entry]) -> None:
+        for key, entry in entries.items():
+            self._entries[key] = entry
+            self._entries.move_to_end(key)
+
+    async def _anew(self, keys: Collection[str], up_to: int) -> dict[str, Entry]:
+        return await anew(self.model, self._codec, self._reader, keys, up_to)
+
+    async def _put(self, changed: Mapping[str, Entry], after: Checkpoint) -> None:
+        self._progress = Progress(
+            self.model.version, after.generation, after.position, after.incarnation, after.stream_seq, self._seen
+        )
+        values = [self._bucket.put(key, entry) for key, entry in changed.items()]
+        acks = await self._stored(values, self._bucket.move(self._progress, self._revision))
+        if (acks[0].sequence, acks[-1].sequence) == (self._seen + 1, self._seen + len(acks)):
+            self._seen += len(acks)  # Nobody has put anything in between.
+        self._revision = acks[-1].sequence
+        self._keep({key: replace(changed[key], revision=ack.sequence) for key, ack in zip(changed, acks, strict=False)})
+        while len(self._entries) > MOST_KEPT:
+            self._entries.popitem(last=False)
+
+    async def _stored(self, values: Sequence[Message], place: Message) -> list[Ack]:
+        """All as one batch; or the values first, where the place could be stored without them."""
+        if len(values) >= FEW and sum(len(each.body) for each in values) < MAX_BATCH_BYTES // 2:
+            return await self._batches.publish_all([*values, place])
+        return await self._batches.publish_all(values) + await self._batches.publish_all([place])
+
+    async def _look(self) -> None:
+        """Whether the bucket is still the one that was kept, and all that is new in it our own."""
+        if self.detached or self._progress is None:
+            return
+        state = await self._state()
+        if state is None or state["created"] != self._made:
+            self.listener.lost()
+            return
+        while self._seen < state["state"]["last_seq"]:
+            seen, strays = await self._bucket.strays(self._nc, self._seen + 1, LOOKED_AT)
+            if strays:
+                await self._heal(strays, self._progress)
+            self._seen = max(seen, self._seen) if seen > self._seen else state["state"]["last_seq"]
+
+    async def _heal(self, strays: dict[str, int], progress: Progress) -> None:
+        """Puts what belongs there over what somebody else has put under these keys."""
+        log.warning("something else was put into the bucket %s under %s", self.name, ", ".join(sorted(strays)))
+        if (revision := strays.pop(self._bucket.place, 0)) == self._revision:
+            return
+        if revision:
+            (ack,) = await self._batches.publish_all([self._bucket.move(progress, revision)])
+            self._revision = ack.sequence
+        for key, entry in (await self._anew(strays, progress.position)).items():
+            entry = replace(entry, revision=strays[key], generation=progress.generation)
+            await self._batches.publish_all([self._bucket.put(key, entry)])
+            self._entries.pop(key, None)
+
+    async def _state(self) -> dict[str, Any] | None:
+        """What the server says of the bucket's stream; None when there is none."""
+        try:
+            return await ask_jetstream(self._nc, f"STREAM.INFO.{self._bucket.stream}", {})
+        except ApiError as error:
+            if error.code != STREAM_NOT_FOUND:
+                raise Refused(error.code, str(error)) from None
+            return None
+
+    async def _make(self) -> dict[str, Any]:
+        try:
+            await provision_stream(self._nc, self._bucket.config)
+        except ApiError as error:
+            raise Refused(error.code, str(error)) from None
+        if state := await self._state():
+            return state
+        raise Refused(STREAM_NOT_FOUND, f"the bucket {self.name} went as soon as it was made")
+
+
+def timed_hops(hops: Hops, clocks: Clocks, run: Sequence[Happened], visible: float) -> None:
+    """Notes how long these events took to be visible at a monotonic time."""
+    for each, times in timed(run):
+        hops.add("relayed_to_visible", clocks.bus.since(each.relayed_at, visible), times)
+        hops.add("recorded_to_visible", clocks.store.since(each.recorded_at, visible), times)
+        hops.add("accepted_to_visible", clocks.bus.since(each.accepted_at, visible), times)
