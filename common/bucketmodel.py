@@ -1,12 +1,11 @@
 """What a read model declares that lives in a bucket: its values, which events it follows and how they change them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec import Struct
 
 from common.messages import Event
-from common.readmodel import Key
 
 
 class BucketModel(Struct, frozen=True, kw_only=True):
@@ -28,7 +27,3 @@ class BucketModel(Struct, frozen=True, kw_only=True):
     def context(self) -> str:
         (context,) = self.follows
         return context
-
-    def keys(self, stream: str, event: Any) -> Iterable[Key]:
-        """As read models say it."""
-        return [(stream,)]

@@ -23,13 +23,6 @@ class Follows(Protocol):
     def follows(self) -> Mapping[str, tuple[type[Event], ...]]: ...
 
 
-class Touching(Follows, Protocol):
-    """Who follows events that each change what lies under certain keys."""
-
-    @property
-    def keys(self) -> Callable[[str, Any], Iterable[Key]]: ...
-
-
 class ReadModel(Struct, frozen=True, kw_only=True):
     """A fold into a table.
 
@@ -70,6 +63,16 @@ class ReadModel(Struct, frozen=True, kw_only=True):
         if self.versioned or self.adds or len(self.follows) > 1:
             return self.versioned
         return next(iter(self.follows))
+
+
+def building(model: ReadModel) -> ReadModel:
+    """The model under the name that its table of this version has while it is built beside the live one."""
+    return replace(model, name=f"{model.name}__{model.version}")
+
+
+def live_name(name: str) -> str:
+    """The name of a model's live table, also of one that is built beside it."""
+    return name.partition("__")[0]
 
 
 def sums(

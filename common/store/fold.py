@@ -1,6 +1,6 @@
 """A read model is a fold of events into rows. The same fold serves live projection and the comparison with it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from operator import add
 from typing import Any
@@ -10,7 +10,7 @@ from msgspec.structs import astuple
 
 from common.codec import EventCodec
 from common.messages import Event
-from common.readmodel import Follows, Key, ReadModel, Touching
+from common.readmodel import Follows, Key, ReadModel
 from common.recorded import Recorded
 from common.store.read_tables import Kept, Table
 from common.store.reader import EventReader
@@ -74,22 +74,28 @@ def decoded(codec: EventCodec, recorded: Recorded, sequence: int = 0, relayed_at
     )
 
 
-def touched(model: Touching, context: str, happened: Iterable[Happened]) -> list[tuple[Key, Any]]:
+def touched(model: ReadModel, context: str, happened: Iterable[Happened]) -> list[tuple[Key, Any]]:
     """Which rows change by which events, in order; of sums, by what numbers at which position.
 
     Raises what the model's `keys` or `adds` raises, and `Undecodable`.
     """
-    types, adds = model.follows[context], model.adds
-    found: list[tuple[Key, Any]] = []
+    adds, found = model.adds, list[tuple[Key, Any]]()
+    for each in heeded(model, context, happened):
+        if adds:
+            found += [(key, (each.position, numbers)) for key, numbers in adds(each.stream, each.event).items()]
+        else:
+            found += [(tuple(key), each) for key in model.keys(each.stream, each.event)]
+    return found
+
+
+def heeded(who: Follows, context: str, happened: Iterable[Happened]) -> Iterator[Happened]:
+    """Those of the types that somebody follows. Raises `Undecodable`."""
+    types = who.follows[context]
     for each in happened:
         if isinstance(each.event, types):
-            if adds:
-                found += [(key, (each.position, numbers)) for key, numbers in adds(each.stream, each.event).items()]
-                continue
-            found += [(tuple(key), each) for key in model.keys(each.stream, each.event)]
+            yield each
         elif isinstance(each.event, Undecodable) and any(each.event.type == kind.__name__ for kind in types):
             raise each.event
-    return found
 
 
 def fold(

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from common.bucketmodel import BucketModel
 from common.bus.bucket import Entry
 from common.codec import EventCodec
-from common.store.fold import Happened, decoded, touched
+from common.store.fold import Happened, decoded, heeded
 from common.store.reader import EventReader
 
 
@@ -36,11 +36,11 @@ def folded(
     Raises what the model's `apply` raises, and `Undecodable`.
     """
     changed: dict[str, Entry] = {}
-    for (key,), each in touched(model, model.context, run):
-        before = changed.get(key) or entries.get(key) or Entry(0, generation, 0, None)
+    for each in heeded(model, model.context, run):
+        before = changed.get(each.stream) or entries.get(each.stream) or Entry(0, generation, 0, None)
         if before.generation == generation and before.position < each.position:
             value = applied(model, before.value, each)
-            changed[key] = Entry(before.revision, generation, each.position, value)
+            changed[each.stream] = Entry(before.revision, generation, each.position, value)
     return changed
 
 
