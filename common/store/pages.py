@@ -1,7 +1,7 @@
 """Keyset pages: each begins where the one before it ended, however many rows have come in between."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -47,8 +47,12 @@ class Pages(Struct, frozen=True):
         return f"({', '.join(self.columns)}) {'<' if self.descending else '>'} ({parameters})"
 
     def _place_of(self, kept: Kept) -> str:
-        place = [getattr(kept.row, column) for column in self.columns]
-        return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+        return write_place([getattr(kept.row, column) for column in self.columns])
+
+
+def write_place(place: Sequence[Any]) -> str:
+    """Where a page has ended, as a text."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
 
 
 def read_place(text: str, place: Any) -> tuple[Any, ...]:

@@ -32,6 +32,8 @@ async def open_pool(dsn: str, role: Role, size: int = 4, *, within_s: float = CO
             "transaction_timeout": "10s",
             "idle_in_transaction_session_timeout": "10s",
             "jit": "off",
+            # Both cores are busy answering others, and to start a helper costs more than most of our statements.
+            "max_parallel_workers_per_gather": "0",
             # Plans are kept from when a table was still small; all that we ask has an index, which must be used.
             "enable_seqscan": "off",
             "enable_hashjoin": "off",
