@@ -12,6 +12,7 @@ from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any, TypeVar
 
+from common.bucketmodel import BucketModel
 from common.context import Context, no_deadlines, reacts_to
 from common.dispatch import QueryHandler
 from common.messages import Command, Event, Id, Query, fields_of
@@ -45,12 +46,14 @@ def read_models(package: str = "projectors") -> dict[str, ModuleType]:
     queries: dict[str, str] = {}
     for name in _names(package, packages=False):
         module = import_module(f"{package}.{name}")
-        if not isinstance(getattr(module, "MODEL", None), ReadModel):
+        if not isinstance(getattr(module, "MODEL", None), ReadModel | BucketModel):
             raise DiscoveryError(f"{module.__name__}: holds no MODEL; what is no read model is named with a leading _")
         if module.MODEL.name in found:
             raise DiscoveryError(f"{module.__name__}: a read model named {module.MODEL.name!r} is there already")
         _follow(module)
         found[module.MODEL.name] = module
+        if isinstance(module.MODEL, BucketModel):
+            _keep(module)
         for query in _queries(module):
             if other := queries.get(query.__name__):
                 raise DiscoveryError(f"{module.__name__}: {other} has a query named {query.__name__} already")
@@ -67,8 +70,27 @@ def _follow(module: ModuleType) -> None:
                 raise DiscoveryError(f"{module.__name__}: follows {event.__name__} of {context!r}; it is of {home!r}")
 
 
-def query_models(modules: Iterable[ModuleType]) -> dict[type[Query], ReadModel]:
-    """The read model whose table each query reads."""
+def _keep(module: ModuleType) -> None:
+    """Refuses a bucket that could not be kept."""
+    model = module.MODEL
+    if len(model.follows) != 1:
+        raise DiscoveryError(f"{module.__name__}: a bucket follows one context, and not {', '.join(model.follows)}")
+    if lacking := sorted({model.key, "version", "position"} - set(model.value.__struct_fields__)):
+        raise DiscoveryError(f"{module.__name__}: {model.value.__name__} lacks {', '.join(lacking)}")
+
+
+def tables(modules: Iterable[ModuleType]) -> list[ReadModel]:
+    """The read models among these that are tables."""
+    return [module.MODEL for module in modules if isinstance(module.MODEL, ReadModel)]
+
+
+def buckets(modules: Iterable[ModuleType]) -> list[BucketModel]:
+    """The read models among these that are buckets."""
+    return [module.MODEL for module in modules if isinstance(module.MODEL, BucketModel)]
+
+
+def query_models(modules: Iterable[ModuleType]) -> dict[type[Query], ReadModel | BucketModel]:
+    """The read model that each query reads."""
     return {query: module.MODEL for module in modules for query in module.QUERIES}
 
 

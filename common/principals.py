@@ -21,9 +21,11 @@ SYSTEM_USERS = ("gateway", "answers", "projectors", "admin")
 PERSONAL_DATA = "personal-data"
 """The role that may read personal data; `personal-data-<context>` reads that context's alone. For all others it stays
 sealed, in answers too."""
+WATCH = "watch"
+"""The role that may watch buckets."""
 FIRST_PRINCIPALS = {
-    "storefront": ["storefront"],
-    "operator": ["operator", "catalogue", "watch", PERSONAL_DATA],
+    "storefront": ["storefront", WATCH],
+    "operator": ["operator", "catalogue", WATCH, PERSONAL_DATA],
     "warehouse": ["warehouse"],
     # Who carries a parcel reads where it goes, and nothing else of anybody.
     "courier": ["courier", f"{PERSONAL_DATA}-delivery"],

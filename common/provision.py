@@ -11,6 +11,7 @@ import nats.errors
 
 from common import discovery
 from common.bus import permissions
+from common.bus.bucket import Bucket
 from common.bus.connect import BusErrors, connect
 from common.bus.provision import ProvisionError, provision_streams
 from common.config import ConfigError, Settings
@@ -36,7 +37,8 @@ def nats_users(settings: Settings, credentials: Credentials) -> list[NatsUser]:
     hashes = {user: hash_password(credentials.nats[user]) for user in system_users(commands)}
     principals = load_principals(settings.principals, commands).entries
     followed = {name: followed_by(context) for name, context in discovery.contexts().items()}
-    return permissions.nats_users(principals, commands, queries, hashes, followed)
+    buckets = [model.name for model in discovery.buckets(discovery.read_models().values())]
+    return permissions.nats_users(principals, commands, queries, hashes, followed, buckets)
 
 
 async def provision(settings: Settings) -> None:
@@ -53,12 +55,13 @@ async def provision(settings: Settings) -> None:
             if context.reference:
                 await create_tables(settings.write_dsn(name), [context.reference.model], schema=name)
     with using("the read database of DAYBOOK_READ_DSN"):
-        await create_tables(settings.read_dsn, [module.MODEL for module in discovery.read_models().values()])
+        await create_tables(settings.read_dsn, discovery.tables(discovery.read_models().values()))
     await provision_bus(settings, list(contexts))
 
 
 async def provision_bus(settings: Settings, contexts: list[str]) -> None:
-    """The streams alone. Raises `ProvisionError`."""
+    """The streams and buckets alone. Raises `ProvisionError`."""
+    modules = discovery.read_models().values()
     errors = BusErrors()
     try:
         async with asyncio.timeout(NATS_WITHIN_S):
@@ -69,7 +72,7 @@ async def provision_bus(settings: Settings, contexts: list[str]) -> None:
             f"no way in to the NATS server of DAYBOOK_NATS_URL in {NATS_WITHIN_S:g} s{reason}"
         ) from None
     try:
-        await provision_streams(nc, contexts)
+        await provision_streams(nc, contexts, [Bucket(each).config for each in discovery.buckets(modules)])
     finally:
         with suppress(nats.errors.Error):
             await nc.close()

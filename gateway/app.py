@@ -12,15 +12,15 @@ from litestar.exceptions import HTTPException
 from litestar.static_files import create_static_files_router
 
 from common import discovery
+from common.bucketmodel import BucketModel
 from common.config import Settings
-from common.dispatch import QueryDispatcher
 from common.lag import LagAnswer
 from common.messages import Command
 from common.metrics import Sample
 from common.principals import load_principals
 from common.readmodel import ReadModel
 from common.recorded import Receipt
-from common.shell.reading import Reading
+from common.shell.from_buckets import Readings
 from common.shell.room import Room
 from gateway import __version__, openapi, page
 from gateway.backlog import Backlog
@@ -90,12 +90,7 @@ class Gateway:
         self._intake = Intake(self._bus, self._receipts, self._backlog)
         self._patience, self._deciding, self._reading = Patience(), Room(MOST_WAITING), Room(MOST_WAITING)
         self._freshness = Freshness(self._bus, self._receipts, self._contexts, self._reading)
-        self._read = Reading(
-            discovery.query_models(read_models),
-            QueryDispatcher(self._queries),
-            self._reads.connection,
-            self._freshness.sources,
-        )
+        self._read = Readings(read_models, self._reads.connection, self._freshness.sources)
         self._beats = Beats(self._bus, expected(self._contexts, discovery.query_models(read_models).values()))
         self._lag = Lag(
             self._beats, self._freshness.head, self._freshness.sources.news.at, self._contexts, self._backlog.ages
@@ -174,7 +169,7 @@ class Gateway:
         return described
 
 
-def expected(contexts: Iterable[str], models: Iterable[ReadModel]) -> Iterator[Who]:
+def expected(contexts: Iterable[str], models: Iterable[ReadModel | BucketModel]) -> Iterator[Who]:
     """Who should be heard: who has never been is missing, and not merely absent."""
     yield Who("gateway", OWN_NAME)
     for context in contexts:

@@ -118,7 +118,7 @@ def of_event(event: EventTerm, context: ContextTerm) -> Iterator[str]:
 
 def of_read_model(model: ReadModelTerm, module: str) -> Iterator[str]:
     yield from explained("read model", model.name, model.about)
-    if model.name != module:
+    if model.name.replace("-", "_") != module:
         yield f"the read model {model.name} is in {module}.py: the file should have its name"
     for query in model.queries:
         yield from of_query(query, model)
@@ -127,7 +127,7 @@ def of_read_model(model: ReadModelTerm, module: str) -> Iterator[str]:
 def of_query(query: QueryTerm, model: ReadModelTerm) -> Iterator[str]:
     """`ListOrders` is GET /orders: every word of the route is in the query's name, or names the read model."""
     yield from explained("query", query.name, query.about)
-    known = [*words(query.name), *model.name.split("_"), *([query.record] if query.record else [])]
+    known = [*words(query.name), *re.split("[_-]", model.name), *([query.record] if query.record else [])]
     fixed = [part for part in query.route.removeprefix("GET /").split("/") if not PARAMETER.fullmatch(part)]
     for word in "-".join(fixed).split("-"):
         if not any(same(word, other) for other in known):

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from common.bus.provision import COMMANDS, events_stream
 from common.messages import Command
-from common.principals import Entry
+from common.principals import WATCH, Entry
 from common.servers.nats import NatsUser
 from common.subjects import ERASED
 
@@ -26,11 +26,13 @@ def nats_users(
     queries: Iterable[str],
     hashes: Mapping[str, str],
     followed: Followed = NOBODY,
+    buckets: Sequence[str] = (),
 ) -> list[NatsUser]:
     """Every user with its rights. `commands` are by context, `queries` are names of types, `hashes` those of our own
-    users' passwords by user; `followed` are the contexts whose events each context reads, beside its own."""
+    users' passwords by user; `followed` are the contexts whose events each context reads, beside its own; `buckets` are
+    the names of those that who has the role `watch` may get from and watch."""
     contexts, queries = sorted(commands), sorted(queries)
-    rights = own_rights(contexts, followed)
+    rights = own_rights(contexts, followed, buckets)
     users = [NatsUser(name, hashes[name], publish, subscribe) for name, (publish, subscribe) in rights.items()]
     for entry in principals:
         roles = frozenset(entry.roles)
@@ -41,23 +43,32 @@ def nats_users(
             if command.declared.post and command.declared.roles & roles
         ]
         publish += [f"query.{entry.name}.{query}" for query in queries]
+        publish += watching(buckets) if WATCH in roles else []
         users.append(NatsUser(entry.name, entry.nats_bcrypt, publish, [inbox(entry.name), f"receipt.{entry.name}.>"]))
     return users
 
 
-def own_rights(contexts: Sequence[str], followed: Followed = NOBODY) -> dict[str, tuple[list[str], list[str]]]:
+def own_rights(
+    contexts: Sequence[str], followed: Followed = NOBODY, buckets: Sequence[str] = ()
+) -> dict[str, tuple[list[str], list[str]]]:
     """Our own processes: what each may publish and what it may subscribe."""
     streams = [events_stream(context) for context in contexts]
     rights = {
         "admin": (EVERYTHING, EVERYTHING),
         # It checks the API key and then speaks for the principal.
         "gateway": (
-            ["command.>", "query.>", "beat.>", f"$JS.API.STREAM.MSG.GET.{COMMANDS}"],
+            [
+                *("command.>", "query.>", "beat.>", f"$JS.API.STREAM.MSG.GET.{COMMANDS}"),
+                *(f"$JS.API.DIRECT.GET.KV_{bucket}.>" for bucket in buckets),
+            ],
             [inbox("gateway"), "receipt.>", "beat.>", *NEWS],
         ),
         # Whatever a sender's reply subject says, an answer can land in an inbox only.
         "answers": (["_INBOX.>"], ["query.>"]),
-        "projectors": (["beat.>", "moved.*", *reading(streams)], [inbox("projectors"), "beat.>", "receipt.>", *NEWS]),
+        "projectors": (
+            ["beat.>", "moved.*", *reading(streams), *keeping(buckets)],
+            [inbox("projectors"), "beat.>", "receipt.>", *NEWS],
+        ),
     }
     for context in contexts:
         user = f"context-{context}"
@@ -91,6 +102,32 @@ def reading(streams: Iterable[str]) -> list[str]:
         "CONSUMER.MSG.NEXT.{}.*",
     )
     return [f"$JS.API.{verb.format(stream)}" for stream in streams for verb in verbs]
+
+
+def keeping(buckets: Iterable[str]) -> list[str]:
+    """What who keeps a bucket asks: to make it when it is lost, to look at it and to put."""
+    verbs = ("STREAM.CREATE.KV_{}", "STREAM.INFO.KV_{}", "DIRECT.GET.KV_{}", "DIRECT.GET.KV_{}.>")
+    return [
+        subject
+        for bucket in buckets
+        for subject in (f"$KV.{bucket}.>", *(f"$JS.API.{verb.format(bucket)}" for verb in verbs))
+    ]
+
+
+def watching(buckets: Iterable[str]) -> list[str]:
+    """What NATS clients ask to get from a bucket and to watch it, and nothing that changes it.
+
+    The server delivers to a consumer wherever that says. So what lies in a bucket never carries our version header.
+    """
+    verbs = (
+        "STREAM.INFO.KV_{}",
+        "DIRECT.GET.KV_{}.>",
+        "CONSUMER.CREATE.KV_{}.>",
+        "CONSUMER.DELETE.KV_{}.*",
+        "CONSUMER.INFO.KV_{}.*",
+        "CONSUMER.MSG.NEXT.KV_{}.*",
+    )
+    return [f"$JS.API.{verb.format(bucket)}" for bucket in buckets for verb in verbs]
 
 
 def inbox(user: str) -> str:

@@ -68,12 +68,12 @@ def events_config(context: str) -> dict[str, Any]:
     }
 
 
-async def provision_streams(nc: Client, contexts: Sequence[str]) -> list[str]:
-    """Make or update the streams of these contexts, as user `admin`. Returns the names of those it touched.
+async def provision_streams(nc: Client, contexts: Sequence[str], buckets: Sequence[dict[str, Any]] = ()) -> list[str]:
+    """Make or update the streams of these contexts, and those behind buckets, as user `admin`. Returns which it touched.
 
     Repeatable, and safe when several do it at once. Raises `ProvisionError`.
     """
-    wanted = [commands_config(contexts), *(events_config(context) for context in contexts)]
+    wanted = [commands_config(contexts), *(events_config(context) for context in contexts), *buckets]
     try:
         await require_strict(nc)
         return [config["name"] for config in wanted if await provision_stream(nc, config)]

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from common import discovery
+from common.bucketmodel import BucketModel
 from common.context import Claim, Context
 from common.glossary.anywhere import REFUSALS
 from common.glossary.kinds import about, fields, said, values
@@ -48,7 +49,7 @@ def gathered(contexts: Iterable[Context], read_models: Iterable[ModuleType]) -> 
 class Gatherer:
     """What each context says of itself, and what the others say of it."""
 
-    def __init__(self, contexts: tuple[Context, ...], models: tuple[ReadModel, ...]) -> None:
+    def __init__(self, contexts: tuple[Context, ...], models: tuple[ReadModel | BucketModel, ...]) -> None:
         self._models = [*models, *(context.reference.model for context in contexts if context.reference)]
         self._recorded = {command: recorded(context, command) for context in contexts for command in context.commands}
         self._reactions = {context.name: dict(reactions(context)) for context in contexts}
@@ -172,19 +173,20 @@ def effect(context: Context) -> EffectTerm | None:
     return EffectTerm(tuple(map(full, found.events)), tuple(dict.fromkeys(map(full, answers))), found.within_s)
 
 
-def followed(model: ReadModel) -> tuple[str, ...]:
+def followed(model: ReadModel | BucketModel) -> tuple[str, ...]:
     return tuple(full(event) for events in model.follows.values() for event in events)
 
 
 def read_model(module: ModuleType) -> ReadModelTerm:
-    model: ReadModel = module.MODEL
+    model: ReadModel | BucketModel = module.MODEL
+    row, key = (model.row, model.key) if isinstance(model, ReadModel) else (model.value, (model.key,))
     queries: Mapping[type[Query], Any] = module.QUERIES
     return ReadModelTerm(
         name=model.name,
         about=about(module),
         follows=followed(model),
-        key=model.key,
-        fields=fields(model.row),
+        key=key,
+        fields=fields(row),
         queries=tuple(query_term(query, module) for query in queries),
     )
 

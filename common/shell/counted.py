@@ -76,12 +76,12 @@ def of_effects(context: str, effects: Effects) -> Iterator[Sample]:
 
 
 def of_projection(projection: Projection) -> Iterator[Sample]:
-    for name, follower in projection.followers.items():
+    for name, follower in projection.kept.items():
         yield Sample("daybook_projection_overtaken_total", (name,), follower.lost)
         for context, shown in follower.shown.items():
             yield Sample("daybook_events_projected_total", (context, name), shown)
             yield Sample("daybook_projection_batch_size", (context, name), follower.sizes[context])
-            yield Sample("daybook_trouble", (context, name), bool(follower.detached or context in follower.trouble))
+            yield Sample("daybook_trouble", (context, name), bool(follower.stopped or context in follower.trouble))
             if checkpoint := follower.checkpoints.get(context):
                 yield Sample("daybook_model_position", (context, name), checkpoint.position)
             yield from of_hops(context, name, follower.hops[context])

@@ -24,12 +24,12 @@ from common.bus.api import STREAM_NOT_FOUND, ApiError, ask_jetstream
 from common.bus.batches import FEW, MAX_BATCH_BYTES, Batches
 from common.bus.bucket import Bucket, Entry, Progress
 from common.bus.outgoing import Ack, Message, Refused
-from common.bus.provision import provision_stream
 from common.readmodel import Follows
 from common.shell.asking import PASSING
 from common.shell.clocks import UNTIMED, Clocks
+from common.shell.contiguous import behind
 from common.shell.durations import SIZES, Buckets, timed
-from common.shell.follower import ModelBeat, Tell, behind, untold
+from common.shell.follower import ModelBeat, Tell, untold
 from common.shell.hops import Hops
 from common.shell.listener import Listener
 from common.shell.news import Move
@@ -49,8 +49,8 @@ LOOKED_AT = 1000
 NO_STREAM, OTHER_REVISION = 503, 10071
 
 
-class KeptElsewhere(Exception):
-    """Another process keeps the bucket by another version of the model, and began later."""
+class Newer(Exception):
+    """What lies in the bucket is of a newer version of the model."""
 
 
 class Keeper:
@@ -79,6 +79,10 @@ class Keeper:
         return self.listener.detached
 
     @property
+    def stopped(self) -> str:
+        return self.listener.detached
+
+    @property
     def trouble(self) -> dict[str, str]:
         """What is wrong now, by context."""
         return {self.model.context: self.listener.trouble} if self.listener.trouble else {}
@@ -89,9 +93,9 @@ class Keeper:
 
     def beats(self) -> list[ModelBeat]:
         """How it is, as read models say it."""
-        said, place = self.listener.beat(), self.checkpoints.get(self.model.context)
-        hops = self.hops[self.model.context].last_minute()
-        return [ModelBeat(self.name, hops=hops, generation=place.generation if place else 0, **said)]
+        place = self.checkpoints.get(self.model.context)
+        made: dict[str, Any] = {"generation": place.generation if place else 0, "version": self.model.version}
+        return [ModelBeat(self.name, hops=self.hops[self.model.context].last_minute(), **made, **self.listener.beat())]
 
     async def tend(self) -> None:
         """Looks after the bucket until cancelled."""
@@ -120,8 +124,8 @@ class Keeper:
 
     async def _begin(self, revision: int, found: Progress | None) -> tuple[int, Progress]:
         """A new generation of the fold, from the first event on."""
-        if found and self._progress:
-            raise KeptElsewhere(f"the bucket is kept by version {found.version} of the model, by a process begun later")
+        if found and found.version > self.model.version:
+            raise Newer(f"version {found.version} of it is there, this is {self.model.version}: start the newer code")
         generation = max(time_ns() // 1_000_000, found.generation + 1 if found else 0)
         progress = Progress(self.model.version, generation)
         (ack,) = await self._batches.publish_all([self._bucket.move(progress, revision)])
@@ -226,12 +230,9 @@ class Keeper:
 
     async def _make(self) -> dict[str, Any]:
         try:
-            await provision_stream(self._nc, self._bucket.config)
+            return await ask_jetstream(self._nc, f"STREAM.CREATE.{self._bucket.stream}", self._bucket.config)
         except ApiError as error:
             raise Refused(error.code, str(error)) from None
-        if state := await self._state():
-            return state
-        raise Refused(STREAM_NOT_FOUND, f"the bucket {self.name} went as soon as it was made")
 
 
 def timed_hops(hops: Hops, clocks: Clocks, run: Sequence[Happened], visible: float) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from msgspec import Struct
 from nats.aio.client import Client
 
+from common.bucketmodel import BucketModel
 from common.dispatch import QueryDispatcher
 from common.messages import Query
 from common.readmodel import ReadModel
@@ -55,13 +56,14 @@ class Reading:
 
     def __init__(
         self,
-        models: Mapping[type[Query], ReadModel],
+        models: Mapping[type[Query], ReadModel | BucketModel],
         dispatcher: QueryDispatcher,
         connect: Callable[[], AbstractAsyncContextManager[Any]],
         sources: Sources,
+        places: Places | None = None,
     ) -> None:
         self._models, self._dispatcher, self._connect, self._sources = models, dispatcher, connect, sources
-        self._places = Places()
+        self._places = places or Places()
 
     async def __call__(self, query: Query, principal: str, wish: Wish) -> Found:
         """Raises `Rejected` for a wish that makes no sense, `Unanswered` for one that does not come true in time."""

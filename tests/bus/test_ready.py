@@ -8,9 +8,11 @@ import asyncpg
 import msgspec
 import pytest
 
+from common.bus.api import ask_jetstream
+from common.bus.connect import connect
 from common.bus.provision import ProvisionError
 from common.config import PROJECT, ConfigError, Settings
-from common.discovery import contexts, read_models
+from common.discovery import buckets, contexts, read_models, tables
 from common.provision import provision, provision_bus
 from common.servers.embedded import child_environment
 from common.servers.files import free_port
@@ -37,7 +39,7 @@ async def test_it_runs_alone_and_says_nothing_when_all_is_well(provisioned: Sett
 
 
 async def test_every_read_model_and_every_reference_has_its_table(provisioned: Settings) -> None:
-    wanted = [(provisioned.read_dsn, f"read.{name}") for name in read_models()]
+    wanted = [(provisioned.read_dsn, f"read.{model.name}") for model in tables(read_models().values())]
     for name, context in contexts().items():
         if context.reference:
             wanted.append((provisioned.write_dsn(name), f"{name}.{context.reference.model.name}"))
@@ -45,6 +47,14 @@ async def test_every_read_model_and_every_reference_has_its_table(provisioned: S
         connection = await asyncpg.connect(dsn)
         assert await connection.fetchval("SELECT to_regclass($1)", table), table
         await connection.close()
+
+
+async def test_every_bucket_is_there(provisioned: Settings) -> None:
+    nc = await connect(provisioned, "admin")
+    for model in buckets(read_models().values()):
+        found = await ask_jetstream(nc, f"STREAM.INFO.KV_{model.name}", {})
+        assert found["config"]["max_msgs_per_subject"] == 1
+    await nc.close()
 
 
 async def test_a_database_that_is_away_is_one_line(provisioned: Settings) -> None:

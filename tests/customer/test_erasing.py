@@ -10,7 +10,7 @@ from uuid import uuid4
 import asyncpg
 import msgspec
 
-from common.discovery import read_models
+from common.discovery import read_models, tables
 from common.servers.staging import staged
 from common.store.fold import equal_to_fresh_fold
 from common.store.pool import open_pool
@@ -102,12 +102,12 @@ async def differences(system: System) -> list[str]:
     settings, found = system.settings, list[str]()
     async with AsyncExitStack() as stack:
         reads = await stack.enter_async_context(await open_pool(settings.read_dsn, "reader", 2))
-        for module in read_models().values():
+        for model in tables(read_models().values()):
             readers = {}
-            for context in module.MODEL.follows:
+            for context in model.follows:
                 pool = await stack.enter_async_context(await open_pool(settings.write_dsn(context), "reader", 2))
                 readers[context] = EventReader(pool, context)
-            found += await equal_to_fresh_fold(reads, module.MODEL, readers)
+            found += await equal_to_fresh_fold(reads, model, readers)
     return found
 
 

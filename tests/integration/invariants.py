@@ -159,8 +159,8 @@ async def pages(reader: EventReader) -> AsyncIterator[Recorded]:
 async def table_violations(reads: Any, writes: Mapping[str, Any], readers: Mapping[str, EventReader]) -> list[str]:
     """Where a reader's table, on either server, is not what a fresh fold of the record gives."""
     found = []
-    for module in discovery.read_models().values():
-        found += await equal_to_fresh_fold(reads, module.MODEL, readers)
+    for model in discovery.tables(discovery.read_models().values()):
+        found += await equal_to_fresh_fold(reads, model, readers)
     for name, context in discovery.contexts().items():
         if context.reference:
             found += await equal_to_fresh_fold(writes[name], context.reference.model, readers, schema=name)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest_asyncio
 
 from common.config import Settings
-from common.discovery import read_models
+from common.discovery import read_models, tables
 from common.messages import Event
 from common.readmodel import ReadModel
 from common.shell.follower import Follower
@@ -46,7 +46,7 @@ class Shelf:
 
 @pytest_asyncio.fixture
 async def shelf(settings: Settings) -> AsyncIterator[Shelf]:
-    models = [module.MODEL for module in read_models().values()]
+    models = tables(read_models().values())
     await create_tables(settings.read_dsn, models, SCHEMA)
     pool = await open_pool(settings.read_dsn, "writer", 2)
     for table in ("checkpoints", *(model.name for model in models)):
