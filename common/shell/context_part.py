@@ -16,7 +16,7 @@ from common.context import Context
 from common.dispatch import QueryDispatcher
 from common.metrics import Sample
 from common.recorded import Receipt
-from common.shell.admission import Admission
+from common.shell.admission import REACTION, Admission
 from common.shell.answers import Answers, asked_directly
 from common.shell.arrival import Arrival
 from common.shell.beating import BEAT_S, say
@@ -78,7 +78,9 @@ class ContextPart:
         self._leases = LeaseKeeper(table, owner, names, settings.lease_ttl_ms / 1000)
         admission = Admission(name, context.commands, roles)
         self._clocks = Clocks(bus_clock(nc, STREAM), store_clock(self._reader))
-        outbox = bus_outbox(nc, name, handover)
+        # What reactions ask is settled by the receipt in the store; nobody waits for it to be told.
+        reactions = frozenset(principal for principal, has in roles.items() if has == {REACTION})
+        outbox = bus_outbox(nc, name, handover, reactions)
         self._worker = Worker(context, admission, writer, vault, self._leases, outbox, self._clocks)
         self._feed = Feed(nc, name, self._worker, self._leases, table, settings.batch)
         self._relay, self._handover = Relay(nc, handover, name, self._clocks.store), handover

@@ -19,7 +19,7 @@ _receipt_encoder = msgspec.json.Encoder()
 _version = header(VERSION_HEADER, VERSION)
 
 
-def bus_outbox(nc: Client, context: str, handover: Handover) -> Outbox:
+def bus_outbox(nc: Client, context: str, handover: Handover, deaf: frozenset[str] = frozenset()) -> Outbox:
     """An outbox on the bus. It never fails: who missed something asks the store (protocol P5)."""
 
     async def answered(receipts: Sequence[Receipt]) -> None:
@@ -40,7 +40,7 @@ def bus_outbox(nc: Client, context: str, handover: Handover) -> Outbox:
 
     _hint = frame(f"hint.{context}", _version, b"")
 
-    return Outbox(answered, recorded)
+    return Outbox(answered, recorded, deaf)
 
 
 async def quietly(publishing: Awaitable[None]) -> None:

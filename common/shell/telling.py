@@ -37,10 +37,14 @@ class Tally(Struct):
 
 
 class Outbox(Struct, frozen=True):
-    """Where a worker tells what it has written: receipts to `answered`, new events to `recorded`."""
+    """Where a worker tells what it has written: receipts to `answered`, new events to `recorded`.
+
+    `deaf` are the principals who hear no receipts: nothing is told to them.
+    """
 
     answered: Callable[[Sequence[Receipt]], Awaitable[None]]
     recorded: Callable[[Sequence[Recorded]], Awaitable[None]]
+    deaf: frozenset[str] = frozenset()
 
 
 class Telling:
@@ -57,10 +61,12 @@ class Telling:
         self._time(draft.batch.receipts, appended, decided)
         if draft.batch.events:
             await self._outbox.recorded(in_record(self._context, draft.batch.events, appended))
-        receipts = [pushed(self._context, new, appended) for new in draft.batch.receipts]
-        if draft.repeats:
-            receipts += await self._answers(draft.repeats)
-        await self._outbox.answered(receipts)
+        deaf = self._outbox.deaf
+        receipts = [pushed(self._context, new, appended) for new in draft.batch.receipts if new.principal not in deaf]
+        if repeats := [repeat for repeat in draft.repeats if repeat.command.principal not in deaf]:
+            receipts += await self._answers(repeats)
+        if receipts:
+            await self._outbox.answered(receipts)
 
     async def _answers(self, repeats: Sequence[Repeat]) -> list[Receipt]:
         """The stored receipts of repeated commands; for another command under a used id a refusal, not stored."""

@@ -364,3 +364,24 @@ async def test_a_message_that_nothing_can_be_stored_of_is_answered_all_the_same(
     await desk.worker._settle([msgspec.structs.replace(admitted, key="\0")], {})
     receipt = (await desk.reader.receipts("alice", ["c1"]))["c1"]
     assert (receipt.state, receipt.code, receipt.key) == ("rejected", "unstorable", "")
+
+
+async def test_who_hears_no_receipts_is_told_nothing_and_finds_them_in_the_store(desk: Desk) -> None:
+    told: list[str] = []
+
+    async def answered(receipts: Sequence[Receipt]) -> None:
+        told.extend(receipt.command_id for receipt in receipts)
+
+    outbox = Outbox(answered, untold, frozenset({"alice"}))
+    worker = Worker(desk.context, desk.worker._admission, desk.pool, desk.vault, desk.leases, outbox)
+    mine = [desk.message(f"b{n}", "LendBook", f"c{n}", principal="alice", reader="ann") for n in (1, 2)]
+    others = [desk.message("b3", "LendBook", "c3", principal="bob", reader="bob")]
+    await worker.settle(worker.admit([mine[0], *others]))
+    again = [replace(each, sequence=each.sequence + 10) for each in (mine[0], *others)]
+    await worker.settle(worker.admit([*again, mine[1]]))
+    assert told == ["c3", "c3"]
+    assert set(await desk.reader.receipts("alice", ["c1", "c2"])) == {"c1", "c2"}
+
+
+async def untold(what: object) -> None:
+    pass
