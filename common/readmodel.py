@@ -5,7 +5,7 @@ from operator import add
 from typing import Any, Protocol
 
 from msgspec import Struct
-from msgspec.structs import astuple
+from msgspec.structs import astuple, replace
 
 from common.messages import Event
 

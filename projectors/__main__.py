@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from types import ModuleType
 from typing import Any, Literal
 
@@ -17,10 +18,10 @@ import msgspec
 from nats.aio.client import Client
 
 from common import runtime
+from common.bucketmodel import BucketModel
 from common.bus.connect import BusErrors, connect
 from common.config import ConfigError, Settings
-from common.discovery import DiscoveryError, commands, query_handlers, query_models, read_models
-from common.dispatch import QueryDispatcher
+from common.discovery import DiscoveryError, commands, read_models, tables
 from common.metrics import Sample
 from common.metrics_port import metrics_port
 from common.readmodel import ReadModel
@@ -29,12 +30,13 @@ from common.shell.answers import Answers, answers_app
 from common.shell.context_queries import HeadAnswer, head_behind
 from common.shell.counted import of_bus, of_projection
 from common.shell.follower import ModelBeat
+from common.shell.from_buckets import Readings
 from common.shell.heads import Heads
 from common.shell.news import News
 from common.shell.outbox import quietly
 from common.shell.patience import AWAY, patiently
 from common.shell.projection import BEAT_S, Projection
-from common.shell.reading import Reading, Sources
+from common.shell.reading import Sources
 from common.shell.room import Room
 from common.store.pool import open_pool
 from common.store.read_schema import TableDiffers, create_tables
@@ -69,17 +71,18 @@ async def run(names: Sequence[str]) -> None:
 
 async def project(settings: Settings, modules: Sequence[ModuleType]) -> None:
     """Runs these read models, and the answers to their queries, until cancelled."""
-    models: list[ReadModel] = [module.MODEL for module in modules]
+    models: list[ReadModel | BucketModel] = [module.MODEL for module in modules]
     async with AsyncExitStack() as stack:
         errors = BusErrors()
         async with beating(settings, stack, models, errors) as (connecting, troubled):
-            await patiently(lambda: create_tables(settings.read_dsn, models), troubled)
+            make = partial(create_tables, settings.read_dsn, tables(modules))
+            await patiently(make, troubled)
             writes = await opened(stack, settings.read_dsn, "writer", 2 + 2 * len(models), troubled)
             reads = await opened(stack, settings.read_dsn, "reader", 8, troubled)
             nc = await connecting
         readers = stores(stack, settings, models)
         app = answers_app(settings, await answers(modules, nc, reads, stores(stack, settings, models)))
-        projection = Projection(nc, writes, models, readers)
+        projection = Projection(nc, writes, models, readers, make=make)
         projection.metrics = stack.enter_context(
             metrics_port(settings, "projectors", lambda: counted(projection, nc, errors))
         )
@@ -95,14 +98,16 @@ def counted(projection: Projection, nc: Client, errors: BusErrors) -> Iterator[S
     yield from of_bus(USER, nc, errors)
 
 
-def stores(stack: AsyncExitStack, settings: Settings, models: Sequence[ReadModel]) -> dict[str, EventReader]:
+def stores(
+    stack: AsyncExitStack, settings: Settings, models: Sequence[ReadModel | BucketModel]
+) -> dict[str, EventReader]:
     """The stores of the contexts that these models follow. Who waits for them takes nothing from others' readers."""
     contexts = sorted({context for model in models for context in model.follows})
     return {context: EventReader(Later(stack, settings.write_dsn(context)), context) for context in contexts}
 
 
 async def answers(modules: Sequence[ModuleType], nc: Client, reads: Any, asked: Mapping[str, EventReader]) -> Answers:
-    """What answers the queries of these read models from their tables, as fresh as it is wished."""
+    """What answers the queries of these read models, as fresh as it is wished."""
 
     async def receipt(principal: str, context: str, command_id: str) -> Receipt | None:
         return (await asked[context].receipts(principal, [command_id])).get(command_id)
@@ -115,14 +120,13 @@ async def answers(modules: Sequence[ModuleType], nc: Client, reads: Any, asked: 
     news = News()
     await news.listen(nc)
     sources = Sources(lambda: nc, receipt, news, Heads(head), commands(), Room(MOST_WAITING))
-    dispatcher = QueryDispatcher(query_handlers(modules))
-    reading = Reading(query_models(modules), dispatcher, lambda: reads.acquire(timeout=2), sources)
-    return Answers(dispatcher.queries, reading)
+    readings = Readings(modules, lambda: reads.acquire(timeout=2), sources)
+    return Answers(readings.queries, readings)
 
 
 @asynccontextmanager
 async def beating(
-    settings: Settings, stack: AsyncExitStack, models: Sequence[ReadModel], errors: BusErrors
+    settings: Settings, stack: AsyncExitStack, models: Sequence[ReadModel | BucketModel], errors: BusErrors
 ) -> AsyncIterator[tuple["asyncio.Future[Client]", Callable[[str], None]]]:
     """Connects to the bus, and beats there for read models that cannot begin. Yields the connection that will be
     there, and what wants to be told why they cannot."""

@@ -43,11 +43,12 @@ class ContextFeed:
         self, nc: Client, context: str, followers: Sequence[Following], reader: EventReader, batch: int
     ) -> None:
         self.context, self.reader, self._nc, self._batch = context, reader, nc, batch
-        self._followers = followers
+        self._followers = list(followers)
         self._codec = followed(followers, context)
         self._together: list[Following] = []  # Those who have all that was handed on.
         self._returning: set[asyncio.Task[None]] = set()
-        self._came_back = asyncio.Event()
+        self._came_back, self._joined = asyncio.Event(), asyncio.Event()
+        self._group: asyncio.TaskGroup | None = None
         self._reached = 0  # The position that they have.
         self._last: Sequence[Happened] = ()
         self._active = -IDLE_S
@@ -58,24 +59,49 @@ class ContextFeed:
     def live(self) -> list[Following]:
         return [follower for follower in self._followers if not follower.detached]
 
+    def join(self, follower: Following) -> None:
+        """Feeds one more from now on, in place of another of its name."""
+        self._followers = [each for each in self._followers if each.name != follower.name] + [follower]
+        self._joined.set()
+        if self._group:
+            self._leave(follower)
+
+    async def keep_running(self) -> None:
+        """Until cancelled: when no model is left that can go on, one may still join."""
+        while True:
+            await self.run()
+            await self._joined.wait()
+
     async def run(self) -> None:
         """Until cancelled, or until no model is left that can go on."""
-        async with asyncio.TaskGroup() as self._group:
-            for follower in self._followers:
-                self._leave(follower)
-            if not await self._company():
-                return
-            start = min(follower.checkpoints[self.context].stream_seq for follower in self._together) + 1
-            puller = Puller(self._nc, f"EVENTS_{self.context}", [f"event.{self.context}.>"], start, batch=self._batch)
-            try:
-                while await self._company():
-                    pulled = await puller.take(self._batch, timeout=IDLE_S)
-                    if events := self._decoded(pulled):
-                        await self._hand_on(events, pulled[-1].pending > 0)
-                    elif monotonic() - self._active >= IDLE_S:
-                        await self._look_at_head()
-            finally:
-                await puller.close()
+        self._joined.clear()
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                for follower in self._followers:
+                    self._leave(follower)
+                if await self._company():
+                    await self._follow()
+        finally:
+            self._group = None
+
+    async def _follow(self) -> None:
+        puller = Puller(
+            self._nc, f"EVENTS_{self.context}", [f"event.{self.context}.>"], self._start(), batch=self._batch
+        )
+        try:
+            while await self._company():
+                pulled = await puller.take(self._batch, timeout=IDLE_S)
+                if events := self._decoded(pulled):
+                    await self._hand_on(events, pulled[-1].pending > 0)
+                elif monotonic() - self._active >= IDLE_S:
+                    await self._look_at_head()
+        finally:
+            await puller.close()
+
+    def _start(self) -> int:
+        """Where to read on in the stream. Who never was there has come through the store, and goes on there."""
+        places = [follower.checkpoints[self.context].stream_seq for follower in self._together]
+        return min((place for place in places if place), default=0) + 1
 
     async def _company(self) -> bool:
         """Waits until there is a model to hand something to; False when there will be none any more.
@@ -84,7 +110,7 @@ class ContextFeed:
         """
         if not self._together:
             while self.live and not self._together:
-                await asyncio.wait(self._returning, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(self._returning, timeout=LATE_S, return_when=asyncio.FIRST_COMPLETED)
             if self._returning:
                 await asyncio.wait(self._returning, timeout=LATE_S)
         return bool(self.live)
@@ -105,6 +131,7 @@ class ContextFeed:
 
     async def _hand_on(self, events: Sequence[Happened], more: bool) -> None:
         self._last, self._active = events, monotonic()
+        assert self._group
         takes = [self._group.create_task(each.take(self.context, events)) for each in self._together]
         await asyncio.wait(takes, timeout=LATE_S)
         self._expect(max(each.position for each in events), more)
@@ -123,6 +150,7 @@ class ContextFeed:
             (follower.behind.add if more else follower.behind.discard)(self.context)
 
     def _leave(self, follower: Following) -> None:
+        assert self._group
         follower.behind.add(self.context)
         task = self._group.create_task(self._come_back(follower))
         self._returning.add(task)

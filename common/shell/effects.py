@@ -21,7 +21,7 @@ from common.recorded import Recorded, answer_id
 from common.shell.asking import PASSING, Asking
 from common.shell.calls import Calls, Tally
 from common.shell.context_feed import ContextFeed
-from common.shell.follower import behind
+from common.shell.contiguous import behind
 from common.shell.listener import Listener
 from common.shell.patience import LONGEST_S, SHORTEST_S, patiently
 from common.store.checkpoints import Checkpoint, load_checkpoints, move_checkpoint

@@ -7,25 +7,28 @@ from time import monotonic
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from common.readmodel import Follows, ReadModel
+from common.readmodel import Follows, ReadModel, live_name
 from common.shell.clocks import UNTIMED, Clocks, Offset
+from common.shell.contiguous import behind, contiguous, misfit
 from common.shell.durations import SIZES, Buckets, Quantiles, timed
 from common.shell.hops import Hop, Hops
 from common.shell.news import Move
 from common.shell.patience import AWAY, is_command_fault
-from common.store.checkpoints import Checkpoint, begin_model
+from common.store.checkpoints import NOWHERE, Checkpoint, begin_model
 from common.store.fold import Happened, fold, touched
 from common.store.read_tables import Table
 from common.store.reader import Head
 
 log = logging.getLogger(__name__)
 
-NOWHERE = Checkpoint(0, "", 0, 0)
 NO_CLOCKS: Mapping[str, Clocks] = {}
 Tell = Callable[[Move], Awaitable[None]]
 """Tells that a model has come further, to those who wait for that. Never raises."""
+Load = Callable[[Any, ReadModel, str], Awaitable[dict[str, Checkpoint]]]
+"""Reads the checkpoints of a model in a schema, of whatever version; none when there is no such table any more."""
+Standing = Literal["red", "rebuilding", "left"]
+"""How a model is that this process does not keep: it cannot go on, it waits for its new table, others keep it now."""
 
 
 async def untold(move: Move) -> None:
@@ -35,18 +38,21 @@ async def untold(move: Move) -> None:
 class ModelBeat(Struct, frozen=True):
     """How a model is, said every second on `beat.projector.<model>`. Its position is None until it is known.
 
-    `pid` is of the process that keeps it; `metrics` is where that one's metrics are, if anywhere.
+    `pid` is of the process that keeps it; `metrics` is where that one's metrics are, if anywhere. `rebuilding` is a new
+    table that is built beside the live one, under a name of its own (`building`), and a live one that waits for it.
     """
 
     model: str
     context: str
     position: int | None
     incarnation: str
-    state: Literal["live", "catching-up", "red"]
+    state: Literal["live", "catching-up", "rebuilding", "red"]
     error: str
     hops: dict[Hop, Quantiles] = {}
     clocks: list[Offset] = []
     generation: int = 0
+    version: int = 1
+    building: bool = False
     pid: int = 0
     metrics: str = ""
 
@@ -67,15 +73,28 @@ class Following(Follows, Protocol):
 class Follower:
     """Keeps one model's table. `detached` says for good why it has stopped, `trouble` by context what is wrong now.
 
+    A table of another version of the model is never written: then it is detached too. One that is `building` keeps a
+    table beside the live one, which nobody reads yet.
+
     `written` counts batches, `shown` events by context, `lost` batches that somebody else had written first; `behind`
     names the contexts in which it is catching up.
     """
 
     def __init__(
-        self, pool: Any, model: ReadModel, schema: str, tell: Tell = untold, clocks: Mapping[str, Clocks] = NO_CLOCKS
+        self,
+        pool: Any,
+        model: ReadModel,
+        schema: str,
+        tell: Tell = untold,
+        clocks: Mapping[str, Clocks] = NO_CLOCKS,
+        *,
+        load: Load = begin_model,
+        building: bool = False,
     ) -> None:
         self.model, self._pool, self._schema, self._tell, self._clocks = model, pool, schema, tell, clocks
+        self._load, self.building = load, building
         self.name, self.follows = model.name, model.follows
+        self._remedy = f"daybook rebuild {live_name(model.name)}"
         self._table = Table(model, schema)
         self._lock = asyncio.Lock()  # The contexts of a model share its rows.
         self.hops = {
@@ -83,13 +102,18 @@ class Follower:
             for context in model.follows
         }
         self.checkpoints: dict[str, Checkpoint] = {}
-        self._known = False
-        self.detached = ""
+        self._known = self._kept = False
+        self.detached, self.standing = "", "red"
         self.trouble: dict[str, str] = {}
         self.behind = set(model.follows)
         self.written = self.lost = 0
         self.shown = dict.fromkeys(model.follows, 0)
         self.sizes = {context: Buckets(SIZES) for context in model.follows}
+
+    @property
+    def stopped(self) -> str:
+        """Why it cannot go on; "" for what waits for its new table, or is left to others."""
+        return self.detached if self.standing == "red" else ""
 
     def at(self, context: str) -> int:
         """The position that it has reached, as far as is known."""
@@ -119,49 +143,89 @@ class Follower:
         The checkpoint must have been known before the head was asked for.
         """
         if reason := misfit(context, checkpoint, head):
-            self._detach(f"{reason}: rebuild it")
+            self.detach(f"{reason}: {self._remedy}")
+
+    async def look_again(self) -> None:
+        """Reads its checkpoints anew: what is known of them is not so any more. Never raises."""
+        async with self._lock:
+            self._known = False
+            try:
+                await self._look()
+            except Exception as error:
+                for context in self.follows:
+                    self._note(context, error)
 
     def beats(self) -> list[ModelBeat]:
-        """How it is, for each context."""
+        """How it is, for each context; nothing of what is left to others."""
+        if self.detached and self.standing == "left":
+            return []
         return [self._beat(context, self.checkpoints.get(context)) for context in self.model.follows]
 
     def _beat(self, context: str, checkpoint: Checkpoint | None) -> ModelBeat:
-        error = self.detached or self.trouble.get(context, "")
-        position, incarnation = (checkpoint.position, checkpoint.incarnation) if checkpoint else (None, "")
-        state: Literal["live", "catching-up", "red"] = (
-            "red" if error else "catching-up" if context in self.behind else "live"
+        error = self.stopped or self.trouble.get(context, "")
+        at = checkpoint or NOWHERE
+        return ModelBeat(
+            self.name,
+            context,
+            at.position if checkpoint else None,
+            at.incarnation,
+            "red" if error else self._state(context),
+            error,
+            self.hops[context].last_minute(),
+            generation=at.generation,
+            version=at.version if checkpoint else self.model.version,
+            building=self.building,
         )
-        hops = self.hops[context].last_minute()
-        generation = checkpoint.generation if checkpoint else 0
-        return ModelBeat(self.model.name, context, position, incarnation, state, error, hops, generation=generation)
+
+    def _state(self, context: str) -> Literal["live", "catching-up", "rebuilding"]:
+        if self.detached or self.building:
+            return "rebuilding"
+        return "catching-up" if context in self.behind else "live"
 
     def _note(self, context: str, error: Exception) -> None:
         text = f"{type(error).__name__}: {error}"
         if not isinstance(error, AWAY) or is_command_fault(error):
             log.error("the model %s is detached", self.model.name, exc_info=error)
-            self._detach(text)
+            self.detach(text)
             return
         if self.trouble.get(context) != text:  # Said once, not at each of many tries.
             log.warning("the model %s cannot be written: %s", self.model.name, text)
         self.trouble[context] = text
         self._known = False  # The statement may or may not have been done: the checkpoint will tell.
 
-    def _detach(self, reason: str) -> None:
+    def detach(self, reason: str, standing: Standing = "red") -> None:
+        """Stops it for good."""
         if not self.detached:
-            log.error("the model %s stops: %s", self.model.name, reason)
-        self.detached = reason
+            how = logging.ERROR if standing == "red" else logging.INFO
+            log.log(how, "the model %s stops: %s", self.name, reason)
+            self.detached, self.standing = reason, standing
 
-    async def _load_checkpoints(self) -> None:
-        self.checkpoints = await begin_model(self._pool, self.model, self._schema)
-        self._known = True
+    async def _look(self) -> None:
+        """Reads its checkpoints; detaches it when they are of a table that is not this version's."""
+        found = await self._load(self._pool, self.model, self._schema)
+        if not found:
+            self.detach("is not built here any more", "left")
+            return
+        self.checkpoints = found
+        versions = {each.version for each in found.values()}
+        if versions == {self.model.version}:
+            self._known = self._kept = True
+            for context, each in found.items():
+                await self._tell(Move(self.name, context, each.position, each.incarnation, each.generation))
+        elif max(versions) > self.model.version:
+            newer = f"version {max(versions)} of it is live, and this is {self.model.version}: start the newer code,"
+            self.detach(f"{newer} or {self._remedy} with this one", "left" if self._kept else "red")
+        else:
+            self.detach(f"version {max(versions)} of it stands until {self.model.version} is built", "rebuilding")
 
     async def _advance(self, context: str, events: Sequence[Happened]) -> None:
         while not self.detached:
             if not self._known:
-                await self._load_checkpoints()
+                await self._look()
+                continue
             before = self.checkpoints[context]
             if any(each.incarnation != before.incarnation for each in events) and before.incarnation:
-                self._detach(f"has followed another incarnation of {context}: rebuild it")
+                self.detach(f"has followed another incarnation of {context}: {self._remedy}")
                 return
             run = contiguous(events, before.position)
             if not run:
@@ -176,7 +240,7 @@ class Follower:
                 self.written += 1
                 self.shown[context] += len(run)
                 self.sizes[context].add(len(run))
-                await self._tell(Move(self.model.name, context, after.position, after.incarnation, after.generation))
+                await self._tell(Move(self.name, context, after.position, after.incarnation, after.generation))
                 self._time(context, run, visible)
                 return
             self._known = False  # Somebody else has moved it.
@@ -188,27 +252,3 @@ class Follower:
             hops.add("relayed_to_visible", clocks.bus.since(each.relayed_at, visible), times)
             hops.add("recorded_to_visible", clocks.store.since(each.recorded_at, visible), times)
             hops.add("accepted_to_visible", clocks.bus.since(each.accepted_at, visible), times)
-
-
-def misfit(context: str, checkpoint: Checkpoint, head: Head) -> str:
-    """Why nobody can go on from this checkpoint with a record that ends there; "" when it fits."""
-    if checkpoint.position > head.position:
-        return f"has position {checkpoint.position} of {context}, whose head is {head.position}"
-    if checkpoint.incarnation not in ("", head.incarnation):
-        return f"has followed another incarnation of {context}"
-    return ""
-
-
-def contiguous(events: Sequence[Happened], after: int) -> list[Happened]:
-    """The events that follow on a position, up to the first gap. Repeats are left out."""
-    run: list[Happened] = []
-    for each in events:
-        if each.position == after + len(run) + 1:
-            run.append(each)
-    return run
-
-
-def behind(before: Checkpoint, run: Sequence[Happened]) -> Checkpoint:
-    """The place behind events that follow on a place."""
-    sequence = next((each.sequence for each in reversed(run) if each.sequence), before.stream_seq)
-    return replace(before, position=run[-1].position, incarnation=run[-1].incarnation, stream_seq=sequence)

@@ -8,9 +8,9 @@ from typing import Any
 from common.messages import Event
 from common.readmodel import Follows
 from common.shell.asking import PASSING
-from common.shell.follower import NOWHERE, contiguous, misfit
+from common.shell.contiguous import contiguous, misfit
 from common.shell.patience import is_command_fault
-from common.store.checkpoints import Checkpoint
+from common.store.checkpoints import NOWHERE, Checkpoint
 from common.store.fold import Happened
 from common.store.reader import Head
 

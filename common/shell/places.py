@@ -1,6 +1,6 @@
 """How far a read model is, as its own tables say, and whether that is far enough for an answer."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
 from typing import Any
 
@@ -8,12 +8,11 @@ from msgspec import Struct
 
 from common.shell.unanswered import Unanswered
 from common.shell.wish import After, position_header
-from common.store.checkpoints import Checkpoint, read_checkpoints
+from common.store.checkpoints import NOWHERE, Checkpoint, read_checkpoints
 
 RECENT_S = 0.01
 """For how long a place that was read stands for all queries. A model only moves on, but for a crash of its server, and
 no server is back so soon."""
-NOWHERE = Checkpoint(0, "", 0, 0)
 
 Wanted = list[After]
 """Positions that an answer must reflect."""
@@ -32,17 +31,18 @@ class Place(Struct, frozen=True):
 
 
 class Places:
-    """The places of read models."""
+    """The places of read models. `ask` reads a model's checkpoints by context, of a connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, ask: Callable[[Any, str], Awaitable[Mapping[str, Checkpoint]]] = read_checkpoints) -> None:
         self._read: dict[str, Place] = {}
+        self._ask = ask
 
     async def read(self, connection: Any, model: str, wanted: Wanted) -> Place:
         """The model's place, as it was a moment ago if that will do: it costs a third of a small query."""
         place = self._read.get(model)
         if place is None or monotonic() - place.read_at > RECENT_S or not place.shows(wanted):
             read_at = monotonic()
-            place = self._read[model] = place_of(await read_checkpoints(connection, model), read_at)
+            place = self._read[model] = place_of(await self._ask(connection, model), read_at)
         return place
 
 

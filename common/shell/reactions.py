@@ -20,8 +20,8 @@ from common.messages import Event
 from common.recorded import reaction_id
 from common.shell.asking import Asking
 from common.shell.context_feed import ContextFeed
+from common.shell.contiguous import behind
 from common.shell.deadlines import Deadlines
-from common.shell.follower import behind
 from common.shell.listener import Listener
 from common.store.checkpoints import Checkpoint, load_checkpoints, move_checkpoint
 from common.store.deadlines import DeadlineTable

@@ -1,5 +1,6 @@
 """Checkpoints: how far who follows events has come in each context, and which version of a read model stands there."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -29,6 +30,9 @@ class Checkpoint(Struct, frozen=True):
     version: int = 1
 
 
+NOWHERE = Checkpoint(0, "", 0, 0)
+
+
 async def load_checkpoints(connection: Any, follows: Follows, schema: str = "read") -> dict[str, Checkpoint]:
     """The checkpoints, by context, of who follows events and keeps no table; those that do not exist yet are made."""
     await connection.execute(
@@ -56,6 +60,15 @@ async def read_checkpoints(connection: Any, model: str, schema: str = "read") ->
     """A model's checkpoints by context. A query reads them before its rows: those are then at least as new."""
     rows = await connection.fetch(f'SELECT {COLUMNS} FROM "{schema}".checkpoints WHERE model = $1', model)
     return {context: Checkpoint(*rest) for context, *rest in rows}
+
+
+async def all_checkpoints(connection: Any, models: Sequence[str], schema: str) -> dict[str, dict[str, Checkpoint]]:
+    """The checkpoints of those models that have any, by model and context."""
+    rows = await connection.fetch(f'SELECT model, {COLUMNS} FROM "{schema}".checkpoints WHERE model = ANY($1)', models)
+    found: dict[str, dict[str, Checkpoint]] = {}
+    for model, context, *rest in rows:
+        found.setdefault(model, {})[context] = Checkpoint(*rest)
+    return found
 
 
 async def move_checkpoint(

@@ -42,9 +42,16 @@ async def open_pool(dsn: str, role: Role, size: int = 4, *, within_s: float = CO
     )
 
 
+class RolesMissing(OSError):
+    """The server is one that our roles were never made on: it has lost all it had, or is not ready yet."""
+
+
 def role_taker(role: Role) -> Any:
     async def take_role(connection: Any) -> None:
-        await connection.execute(f"SET ROLE daybook_{role}")
+        try:
+            await connection.execute(f"SET ROLE daybook_{role}")
+        except asyncpg.InvalidParameterValueError as error:
+            raise RolesMissing(str(error)) from None
 
     return take_role
 

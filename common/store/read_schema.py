@@ -9,9 +9,8 @@ from typing import Any
 
 import asyncpg
 import msgspec
-from msgspec.structs import replace
 
-from common.readmodel import ReadModel
+from common.readmodel import ReadModel, building
 from common.store.checkpoints import CHECKPOINTS, begin_model, read_checkpoints
 from common.store.migrate import scripts
 from common.store.read_tables import Column, Table
@@ -103,11 +102,6 @@ async def drop(connection: Any, name: str, schema: str) -> None:
     await connection.execute(f'DELETE FROM "{schema}".checkpoints WHERE model = $1', name)
 
 
-def building(model: ReadModel) -> ReadModel:
-    """The model under the name that its table of this version has while it is built beside the live one."""
-    return replace(model, name=f"{model.name}__{model.version}")
-
-
 async def begin_building(connection: Any, model: ReadModel, schema: str) -> None:
     """Begins the table of this version, or lets it go on as it is. What older versions have begun is dropped."""
     await drop_begun(connection, model, schema, model.version - 1)
@@ -130,7 +124,7 @@ async def drop_begun(connection: Any, model: ReadModel, schema: str, last: int) 
 
 
 class Found(msgspec.Struct, frozen=True):
-    """A column as it is in the database. One that has a default was added to serve newer code for a while."""
+    """A column as it is in the database. One that was added, to serve newer code for a while, has a comment."""
 
     type: str
     not_null: bool
@@ -140,7 +134,8 @@ class Found(msgspec.Struct, frozen=True):
 async def columns_of(connection: Any, table: str) -> dict[str, Found]:
     """The columns of a table by name; none when there is no such table."""
     rows = await connection.fetch(
-        """SELECT attname, format_type(atttypid, atttypmod), attnotnull, atthasdef FROM pg_attribute
+        """SELECT attname, format_type(atttypid, atttypmod), attnotnull, col_description(attrelid, attnum) IS NOT NULL
+        FROM pg_attribute
         WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped""",
         table,
     )
@@ -205,6 +200,7 @@ async def add(connection: Any, table: Table, new: Column, version: int) -> None:
     await connection.execute(f'ALTER TABLE {table.name} DROP COLUMN IF EXISTS "{new.name}"')
     kind = f"{new.type}{' NOT NULL' if new.not_null else ''}"
     await connection.execute(f'ALTER TABLE {table.name} ADD COLUMN "{new.name}" {kind} DEFAULT {literal}')
+    await connection.execute(f"""COMMENT ON COLUMN {table.name}."{new.name}" IS 'for code of newer versions to read'""")
 
 
 def differs(table: Table, version: int, why: str) -> TableDiffers:

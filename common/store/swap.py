@@ -5,9 +5,9 @@ from typing import Any
 
 import asyncpg
 
-from common.readmodel import ReadModel
+from common.readmodel import ReadModel, building
 from common.store.checkpoints import Checkpoint, read_checkpoints
-from common.store.read_schema import LOCK, building, drop, drop_begun, make_empty
+from common.store.read_schema import LOCK, drop, drop_begun, make_empty
 from common.store.read_tables import Table
 
 WRITERS_WAIT_MS, READERS_WAIT_MS = 2000, 300
