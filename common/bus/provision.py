@@ -69,7 +69,7 @@ def events_config(context: str) -> dict[str, Any]:
 
 
 async def provision_streams(nc: Client, contexts: Sequence[str], buckets: Sequence[dict[str, Any]] = ()) -> list[str]:
-    """Make or update the streams of these contexts, and those behind buckets, as user `admin`. Returns which it touched.
+    """Make or update the streams of contexts, and those behind buckets, as user `admin`. Returns which it touched.
 
     Repeatable, and safe when several do it at once. Raises `ProvisionError`.
     """

@@ -19,6 +19,8 @@ from common.store.values import folded
 from tests.shell.toys import Added, Emptied
 from tests.shell.worlds import World
 
+PART = 500
+
 
 class Pot(Struct, frozen=True):
     """A pot that is not empty."""
@@ -63,7 +65,9 @@ class Kitchen:
     async def kept(self, model: BucketModel | None = None, **options: Any) -> AsyncIterator[Keeper]:
         """A projection that keeps the bucket and nothing else."""
         model, world = model or self.model, self.world
-        projection = Projection(self.nc, world.reads, [model], {world.name: world.reader}, **options)
+        projection = Projection(
+            self.nc, world.reads, [model], {world.name: world.reader}, schema=world.schema, **options
+        )
         task = asyncio.create_task(projection.run())
         try:
             yield projection.keepers[model.name]
@@ -86,7 +90,8 @@ class Kitchen:
             self.nc, f"STREAM.INFO.{self.bucket.stream}", {"subjects_filter": subjects, "deleted_details": False}
         )
         keys = [subject.rsplit(".", 1)[1] for subject in info["state"].get("subjects", {}) if subject.count(".") == 2]
-        entries = await self.bucket.entries(self.nc, keys)
+        parts = [keys[start : start + PART] for start in range(0, len(keys), PART)]
+        entries = {key: each for part in parts for key, each in (await self.bucket.entries(self.nc, part)).items()}
         return {key: entry.value for key, entry in entries.items() if entry.value is not None}
 
     async def wanted(self, model: BucketModel | None = None) -> Mapping[str, Pot]:
