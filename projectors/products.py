@@ -1,54 +1,110 @@
-"""The catalogue: one row a product, found by its SKU, a department, or words of its name, description or SKU."""
+"""The catalogue: one row a product, with what all sites together have of it.
+
+It follows product and stock, in whatever order they come: stock of a product that no catalogue knows makes a row that
+is not shown until the product is there.
+"""
 
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import asdict, replace
 
-from common.messages import Id, Query, Text
+from common.messages import Currency, Id, Money, Query, Rejected, Text
 from common.readmodel import Key, ReadModel
+from common.store.pages import Pages, Source
 from common.store.read_tables import Kept, Table
 from contexts.product.events import PriceChanged, Product, ProductAdded, ProductDescribed, ProductDiscontinued
+from projectors._movements import STOCK_EVENTS, StockEvent, movements
+from projectors.catalogue_words import Meant, meant, mended, words_of
 
 ProductEvent = ProductAdded | PriceChanged | ProductDescribed | ProductDiscontinued
+PRODUCT_EVENTS = (ProductAdded, PriceChanged, ProductDescribed, ProductDiscontinued)
 
-WORDS = "(name || ' ' || sku || ' ' || description)"
+
+class ProductRow(Product, frozen=True, kw_only=True):
+    """A product, the words it is found by, and what there is of it at all sites."""
+
+    words: tuple[str, ...] = ()
+    on_hand: int = 0
+    reserved: int = 0
 
 
-def keys(stream: str, event: ProductEvent) -> list[Key]:
+def keys(stream: str, event: ProductEvent | StockEvent) -> list[Key]:
     """A SKU belongs to one product for ever, so it can be the key."""
-    return [(event.product.sku,)]
+    if isinstance(event, PRODUCT_EVENTS):
+        return [(event.product.sku,)]
+    return [(sku,) for sku in movements(event)]
 
 
-def apply(row: Product | None, stream: str, event: ProductEvent) -> Product:
-    """Each event carries the whole row after it."""
-    return event.product
+def blank(key: Key) -> ProductRow:
+    """What is no product yet."""
+    return ProductRow(
+        product_id="", sku=key[0], name="", department="", price=0, currency="", description="", discontinued=False
+    )
+
+
+def apply(row: ProductRow, stream: str, event: ProductEvent | StockEvent) -> ProductRow:
+    """Each event of a product carries all of it; each of stock says what has changed."""
+    if isinstance(event, PRODUCT_EVENTS):
+        product = event.product
+        words = words_of(f"{product.sku} {product.name} {product.description}")
+        return ProductRow(**asdict(product), words=tuple(words), on_hand=row.on_hand, reserved=row.reserved)
+    on_hand, reserved = movements(event)[row.sku]
+    return replace(row, on_hand=row.on_hand + on_hand, reserved=row.reserved + reserved)
 
 
 MODEL = ReadModel(
     name="products",
-    row=Product,
+    row=ProductRow,
     key=("sku",),
-    follows={"product": (ProductAdded, PriceChanged, ProductDescribed, ProductDiscontinued)},
+    follows={"product": PRODUCT_EVENTS, "stock": STOCK_EVENTS},
     keys=keys,
+    blank=blank,
     apply=apply,
-    indexes=("department, sku", f"USING gin ({WORDS} gin_trgm_ops)"),
+    versioned="product",
+    indexes=(
+        "department, sku",
+        "currency, price, sku",
+        "department, currency, price, sku",
+        "USING gin (words)",
+    ),
+    fillfactor=70,
+    version=2,
 )
 TABLE = Table(MODEL)
+BY_SKU = Pages(TABLE, ("sku",), tuple[Id])
+BY_PRICE = Pages(TABLE, ("price", "sku"), tuple[Money, Id])
+UNLISTED = 0
+"""The version of what has stock and is no product."""
+MOST_WORDS = 10
+COMMON, VERY_COMMON = 2_000, 6_000
+"""So many products that use a word are too many to find them all for one page; the second, where other conditions may
+leave few of them. It is then quicker to go through the products in order and look at the words of each."""
 
 
 class ProductView(Product, frozen=True, kw_only=True):
-    """A product, with the version of its stream and the position of the record that this answer reflects."""
+    """A product, with the version of its stream and the position of the record of products that this answer reflects.
 
+    `available` is what is on hand at all sites and nobody has reserved.
+    """
+
+    on_hand: int
+    reserved: int
+    available: int
     version: int
     position: int
 
 
 class ProductPage(Struct, frozen=True):
-    """Products by SKU. `next`, given as `after`, leads to the page that follows; None when this is the last."""
+    """Products. `next`, given as `after`, leads to the page that follows; None when this is the last.
+
+    `searched_for` is what was looked for instead of `q`, where the catalogue does not know a word of it but one that is
+    written alike; else None.
+    """
 
     products: list[ProductView]
     next: str | None
+    searched_for: str | None
 
 
 class GetProduct(Query, get="/products/{sku}", stream="product", stream_field="product_id", answer=ProductView):
@@ -58,44 +114,80 @@ class GetProduct(Query, get="/products/{sku}", stream="product", stream_field="p
 
 
 class ListProducts(Query, kw_only=True, get="/products", answer=ProductPage):
-    """Products, by SKU. `q` is part of a name, a description or a SKU, in any case."""
+    """Products by SKU; where a price is stated, which names its currency too, the cheapest first.
+
+    Of `q`, every word must be part of a word of the name or the description, or be a word of the SKU: in any order, in
+    any case, with or without accents. A word of one or two letters is the beginning of one. A word that is part of
+    very many stands for the hundred most used.
+    """
 
     q: Text | None = None
     department: Text | None = None
+    min_price: Money | None = None
+    max_price: Money | None = None
+    currency: Currency | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
-    after: Id | None = None
+    after: Text | None = None
 
 
 async def get_product(query: GetProduct, connection: Any) -> ProductView | None:
-    record = await connection.fetchrow(f"{TABLE.select} WHERE sku = $1", query.sku)
+    record = await connection.fetchrow(f"{TABLE.select} WHERE sku = $1 AND version > {UNLISTED}", query.sku)
     return view(TABLE.kept(record)) if record else None
 
 
 async def list_products(query: ListProducts, connection: Any) -> ProductPage:
-    conditions: list[str] = []
-    values: list[Any] = []
-    wanted = {
-        f"{WORDS} ILIKE ${{}}": None if query.q is None else f"%{literally(query.q)}%",
-        "department = ${}": query.department,
-        "sku > ${}": query.after,
-    }
-    for condition, value in wanted.items():
-        if value is not None:
-            values.append(value)
-            conditions.append(condition.format(len(values)))
-    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    records = await connection.fetch(f"{TABLE.select} {where} ORDER BY sku LIMIT {query.limit + 1}", *values)
-    products = [view(TABLE.kept(record)) for record in records[: query.limit]]
-    return ProductPage(products, products[-1].sku if len(records) > query.limit else None)
+    if query.q is None:
+        return await page(query, connection, [])
+    asked = words_of(query.q)
+    if not 1 <= len(asked) <= MOST_WORDS:
+        raise Rejected("malformed", f"must have 1 to {MOST_WORDS} words - at `$.q`")
+    known = await meant(connection, asked)
+    found = await page(query, connection, known)
+    if found.products or not (other := await mended(connection, known)):
+        return found
+    again = await page(query, connection, await meant(connection, other))
+    return replace(again, searched_for=" ".join(other))
 
 
-def literally(text: str) -> str:
-    """The text as a pattern that matches itself."""
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+async def page(query: ListProducts, connection: Any, words: list[Meant]) -> ProductPage:
+    """Finds the products by their words, or goes through them in order where their words are too common for that."""
+    priced = query.min_price is not None or query.max_price is not None
+    if priced != (query.currency is not None):
+        raise Rejected("malformed", "a price and its currency must be named together - at `$.currency`")
+    if query.min_price is not None and query.max_price is not None and query.max_price < query.min_price:
+        raise Rejected("malformed", "must not be below `min_price` - at `$.max_price`")
+    wanted: list[tuple[str, Any]] = [
+        ("version > ${}", UNLISTED),
+        ("department = ${}", query.department),
+        ("currency = ${}", query.currency),
+        ("price >= ${}", query.min_price),
+        ("price <= ${}", query.max_price),
+    ]
+    few = VERY_COMMON if priced or query.department else COMMON
+    source = None
+    if words and min(word.uses for word in words) <= few:
+        source = Source(by_words(len(words)), [word.words for word in words])
+    else:
+        wanted += [(LOOKED_AT, word.words) for word in words]
+    order = BY_PRICE if priced else BY_SKU
+    rows, after = await order.page(connection, wanted, query.limit, query.after, source)
+    return ProductPage([view(row) for row in rows], after, None)
+
+
+def by_words(count: int) -> str:
+    """All products that have one of the words of each of so many arrays, by the index of words."""
+    return f"SELECT * FROM {TABLE.name} WHERE " + " AND ".join(f"words ?| ${n + 1}" for n in range(count))
+
+
+LOOKED_AT = "nullif(words ?| ${}, false) IS NOT NULL"
+"""Whether a product has one of the words, said so that Postgres does not look for an index, and expects many."""
 
 
 def view(kept: Kept) -> ProductView:
-    return ProductView(**msgspec.structs.asdict(kept.row), version=kept.version, position=kept.positions["product"])
+    row: ProductRow = kept.row
+    values = {name: getattr(row, name) for name in (*Product.__struct_fields__, "on_hand", "reserved")}
+    available = row.on_hand - row.reserved
+    return ProductView(**values, available=available, version=kept.version, position=kept.positions["product"])
 
 
 QUERIES = {GetProduct: get_product, ListProducts: list_products}

@@ -1,100 +1,45 @@
-"""What is in stock, by site and product: one row each, from the first receipt or count on."""
+"""What is in stock, by site and by product: one row each, from the first receipt or count on."""
 
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import asdict, replace
 
-from common.messages import Event, Id, Query
-from common.readmodel import Key, ReadModel
+from common.messages import Id, Query, Text
+from common.readmodel import Key, sums
+from common.store.pages import Pages
 from common.store.read_tables import Kept, Table
-from contexts.stock.events import (
-    ReservationBroken,
-    ReservationReleased,
-    ReservationShipped,
-    ReturnTakenBack,
-    StockCounted,
-    StockReceived,
-    StockReserved,
-)
-
-StockEvent = (
-    StockReceived
-    | StockCounted
-    | StockReserved
-    | ReservationReleased
-    | ReservationShipped
-    | ReservationBroken
-    | ReturnTakenBack
-)
+from projectors._movements import STOCK_EVENTS, StockEvent, movements
 
 
-class StockLevel(Struct, frozen=True, kw_only=True):
+class StockLevel(Struct, frozen=True):
     """How much of a product is on hand at a site, and how much of that is set aside for orders."""
 
     site: str
     sku: str
-    on_hand: int = 0
-    reserved: int = 0
+    on_hand: int
+    reserved: int
 
 
-def keys(stream: str, event: StockEvent) -> list[Key]:
-    if isinstance(event, StockCounted):
-        return [(stream, event.sku)]
-    return [(stream, line.sku) for line in event.lines]
+def adds(stream: str, event: StockEvent) -> dict[Key, tuple[int, ...]]:
+    return {(stream, sku): moved for sku, moved in movements(event).items()}
 
 
-def blank(key: Key) -> StockLevel:
-    site, sku = key
-    return StockLevel(site=site, sku=sku)
-
-
-def apply(row: StockLevel, stream: str, event: Event) -> StockLevel:
-    match event:
-        case StockReceived(lines=lines) | ReturnTakenBack(lines=lines):
-            return changed(row, on_hand=quantity(row, lines))
-        case StockCounted(counted=counted):
-            return changed(row, on_hand=counted - row.on_hand)
-        case StockReserved(lines=lines):
-            return changed(row, reserved=quantity(row, lines))
-        case ReservationReleased(lines=lines) | ReservationBroken(lines=lines):
-            return changed(row, reserved=-quantity(row, lines))
-        case ReservationShipped(lines=lines):
-            left = quantity(row, lines)
-            return changed(row, on_hand=-left, reserved=-left)
-        case _:
-            return row
-
-
-def quantity(row: StockLevel, lines: Any) -> int:
-    """How much of the row's product is on the lines, which name each product once."""
-    return next((line.quantity for line in lines if line.sku == row.sku), 0)
-
-
-def changed(row: StockLevel, *, on_hand: int = 0, reserved: int = 0) -> StockLevel:
-    return StockLevel(site=row.site, sku=row.sku, on_hand=row.on_hand + on_hand, reserved=row.reserved + reserved)
-
-
-MODEL = ReadModel(
-    name="stock_levels",
-    row=StockLevel,
-    key=("site", "sku"),
-    follows={
-        "stock": (
-            StockReceived,
-            StockCounted,
-            StockReserved,
-            ReservationReleased,
-            ReservationShipped,
-            ReservationBroken,
-            ReturnTakenBack,
-        )
-    },
-    keys=keys,
-    blank=blank,
-    apply=apply,
+MODEL = replace(
+    sums(
+        name="stock_levels",
+        row=StockLevel,
+        key=("site", "sku"),
+        follows={"stock": STOCK_EVENTS},
+        adds=adds,
+        version=2,
+    ),
+    indexes=("sku, site",),
+    fillfactor=70,
 )
 TABLE = Table(MODEL)
+BY_SKU = Pages(TABLE, ("sku",), tuple[Id])
+BY_SITE = Pages(TABLE, ("site",), tuple[Id])
 
 
 class StockLevelView(StockLevel, frozen=True, kw_only=True):
@@ -105,13 +50,13 @@ class StockLevelView(StockLevel, frozen=True, kw_only=True):
 
 
 class StockPage(Struct, frozen=True):
-    """Levels by SKU. `next`, given as `after`, leads to the page that follows; None when this is the last."""
+    """Levels. `next`, given as `after`, leads to the page that follows; None when this is the last."""
 
     levels: list[StockLevelView]
     next: str | None
 
 
-class GetStockLevel(Query, get="/stock/{site}/{sku}", answer=StockLevelView):
+class GetStockLevel(Query, get="/stock/{site}/products/{sku}", answer=StockLevelView):
     """What a site has of one product."""
 
     site: Id
@@ -122,8 +67,16 @@ class ListStock(Query, kw_only=True, get="/stock/{site}", stream="stock", answer
     """What a site has, by SKU."""
 
     site: Id
-    limit: Annotated[int, Meta(ge=1, le=100)] = 20
-    after: Id | None = None
+    limit: Annotated[int, Meta(ge=1, le=500)] = 20
+    after: Text | None = None
+
+
+class ListProductStock(Query, kw_only=True, get="/products/{sku}/stock", answer=StockPage):
+    """Which sites have had a product and what they have of it, by site."""
+
+    sku: Id
+    limit: Annotated[int, Meta(ge=1, le=500)] = 20
+    after: Text | None = None
 
 
 async def get_stock_level(query: GetStockLevel, connection: Any) -> StockLevelView | None:
@@ -132,19 +85,19 @@ async def get_stock_level(query: GetStockLevel, connection: Any) -> StockLevelVi
 
 
 async def list_stock(query: ListStock, connection: Any) -> StockPage:
-    records = await connection.fetch(
-        f"{TABLE.select} WHERE site = $1 AND sku > $2 ORDER BY sku LIMIT {query.limit + 1}",
-        query.site,
-        query.after or "",
-    )
-    levels = [view(TABLE.kept(record)) for record in records[: query.limit]]
-    return StockPage(levels, levels[-1].sku if len(records) > query.limit else None)
+    rows, after = await BY_SKU.page(connection, {"site = ${}": query.site}, query.limit, query.after)
+    return StockPage([view(row) for row in rows], after)
+
+
+async def list_product_stock(query: ListProductStock, connection: Any) -> StockPage:
+    rows, after = await BY_SITE.page(connection, {"sku = ${}": query.sku}, query.limit, query.after)
+    return StockPage([view(row) for row in rows], after)
 
 
 def view(kept: Kept) -> StockLevelView:
-    row = kept.row
+    row: StockLevel = kept.row
     available = row.on_hand - row.reserved
-    return StockLevelView(**msgspec.structs.asdict(row), available=available, position=kept.positions["stock"])
+    return StockLevelView(**asdict(row), available=available, position=kept.positions["stock"])
 
 
-QUERIES = {GetStockLevel: get_stock_level, ListStock: list_stock}
+QUERIES = {GetStockLevel: get_stock_level, ListStock: list_stock, ListProductStock: list_product_stock}

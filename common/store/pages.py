@@ -10,6 +10,15 @@ from msgspec import Struct
 from common.messages import Rejected
 from common.store.read_tables import Kept, Table
 
+Wanted = Mapping[str, Any] | Sequence[tuple[str, Any]]
+
+
+class Source(Struct, frozen=True):
+    """A SELECT of a table's rows that Postgres is to make as it stands, with its values from `$1` on."""
+
+    select: str
+    values: Sequence[Any]
+
 
 class Pages(Struct, frozen=True):
     """The rows of a table in the order of `columns`, which name each row once; `place` is the type of their values."""
@@ -20,16 +29,17 @@ class Pages(Struct, frozen=True):
     descending: bool = False
 
     async def page(
-        self, connection: Any, wanted: Mapping[str, Any], limit: int, after: str | None
+        self, connection: Any, wanted: Wanted, limit: int, after: str | None, source: Source | None = None
     ) -> tuple[list[Kept], str | None]:
         """At most so many rows, and what leads to the page that follows, if there is one.
 
-        `wanted` gives conditions their values, such as `"site = ${}"`; those that are None do not count. Raises
-        `Rejected` when `after` is not where a page of ours has ended.
+        `wanted` gives conditions their values, such as `"site = ${}"`; those that are None do not count. `source` is
+        what is read first, all of it, instead of the table in order. Raises `Rejected` when `after` is not where a page
+        of ours has ended.
         """
         conditions: list[str] = []
-        values: list[Any] = []
-        for condition, value in wanted.items():
+        values: list[Any] = list(source.values) if source else []
+        for condition, value in wanted.items() if isinstance(wanted, Mapping) else wanted:
             if value is not None:
                 values.append(value)
                 conditions.append(condition.format(len(values)))
@@ -38,9 +48,12 @@ class Pages(Struct, frozen=True):
             values += read_place(after, self.place)
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
         order = ", ".join(f"{column} DESC" if self.descending else column for column in self.columns)
-        records = await connection.fetch(f"{self.table.select} {where} ORDER BY {order} LIMIT {limit + 1}", *values)
-        rows = [self.table.kept(record) for record in records[:limit]]
-        return rows, self._place_of(rows[-1]) if len(records) > limit else None
+        select = self.table.select
+        if source:  # OFFSET 0 keeps Postgres from taking the conditions and the order into it.
+            select = select.replace(f"{self.table.name} AS t", f"({source.select} OFFSET 0) AS t")
+        records = await connection.fetch(f"{select} {where} ORDER BY {order} LIMIT {limit + 1}", *values)
+        kept = [self.table.kept(record) for record in records[:limit]]
+        return kept, self._place_of(kept[-1]) if len(records) > limit else None
 
     def _beyond(self, values: int) -> str:
         parameters = ", ".join(f"${values + n}" for n in range(1, len(self.columns) + 1))

@@ -1,11 +1,13 @@
 """What is in stock, as it can be asked for."""
 
-from functools import reduce
+from collections.abc import Callable
+from functools import partial, reduce
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import given
 
-from common.messages import Command, Event
+from common.messages import Command, Event, Rejected
 from common.readmodel import Key
 from contexts.stock.events import (
     ReservationReleased,
@@ -18,17 +20,18 @@ from projectors.stock_levels import (
     MODEL,
     QUERIES,
     GetStockLevel,
+    ListProductStock,
     ListStock,
     StockLevel,
     StockLevelView,
     StockPage,
-    apply,
-    blank,
 )
 from tests.projectors.conftest import Shelf
 from tests.scenario import NOW, folded
 from tests.stock import broken, lines, received, reserved
 from tests.stock.test_properties import COMMANDS, history
+
+Ask = Callable[..., ListStock | ListProductStock]
 
 
 async def level(shelf: Shelf, sku: str, site: str = "s1") -> tuple[int, int, int]:
@@ -69,14 +72,37 @@ async def test_each_site_has_its_own(shelf: Shelf) -> None:
 async def test_pages_of_a_site_meet_without_gap_or_repeat(shelf: Shelf) -> None:
     skus = [f"p{n:02}" for n in range(20)]
     await shelf.happen(MODEL, ("s1", received(**dict.fromkeys(skus, 1))), ("s0", received(p00=5)))
-    seen: list[str] = []
+    assert [each.sku for each in await everything(shelf, partial(ListStock, site="s1", limit=6))] == skus
+
+
+async def test_a_product_is_shown_site_by_site(shelf: Shelf) -> None:
+    sites = [f"s{n:02}" for n in range(20)]
+    await shelf.happen(MODEL, *((site, received(bread=n, milk=9)) for n, site in enumerate(sites)))
+    found = await everything(shelf, partial(ListProductStock, sku="bread", limit=6))
+    assert [(each.site, each.on_hand) for each in found] == [(site, n) for n, site in enumerate(sites)]
+    assert await everything(shelf, partial(ListProductStock, sku="unheard-of")) == []
+
+
+@pytest.mark.parametrize("ask", [partial(ListStock, site="s1"), partial(ListProductStock, sku="bread")])
+async def test_a_wrong_cursor_is_refused(shelf: Shelf, ask: Ask) -> None:
+    for after in ("x", "", "0", "ä", "WyJhIiwiYiJd", "W10", "=", "bnVsbA", "bread"):
+        with pytest.raises(Rejected) as refused:
+            await shelf.ask(ask(after=after), QUERIES)
+        assert (refused.value.code, refused.value.message) == (
+            "malformed",
+            "not where a page has ended - at `$.after`",
+        )
+
+
+async def everything(shelf: Shelf, ask: Ask) -> list[StockLevelView]:
+    """All pages."""
+    found: list[StockLevelView] = []
     after: str | None = None
     while True:
-        page: StockPage = await shelf.ask(ListStock(site="s1", limit=6, after=after), QUERIES)
-        seen += [each.sku for each in page.levels]
+        page: StockPage = await shelf.ask(ask(after=after), QUERIES)
+        found += page.levels
         if (after := page.next) is None:
-            break
-    assert seen == skus
+            return found
 
 
 @given(st.lists(COMMANDS, max_size=30))
@@ -91,4 +117,5 @@ def test_the_levels_of_a_site_are_what_its_rules_go_by(commands: list[Command]) 
 def projected(rows: dict[Key, StockLevel], event: Event) -> dict[Key, StockLevel]:
     if not isinstance(event, MODEL.follows["stock"]):
         return rows
-    return rows | {key: apply(rows.get(key) or blank(key), "s1", event) for key in MODEL.keys("s1", event)}
+    assert MODEL.blank
+    return rows | {key: MODEL.apply(rows.get(key) or MODEL.blank(key), "s1", event) for key in MODEL.keys("s1", event)}
