@@ -1,168 +1,191 @@
-"""`daybook replay`: a grocer's real baskets as orders, then the proof that the read table equals the file."""
+"""`daybook replay`: a grocer's real year as orders, and the proof that the views equal the file."""
 
 import asyncio
-import itertools
+import sys
 import time
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
+from datetime import datetime
 from typing import Any
 
 import asyncpg
 import click
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from common.bus.denials import NotPermitted
+from common.client import Client, connect
 from common.config import Settings
+from common.lag import ConsistencyLag, LagAnswer
+from common.questions import NoAnswer, QueryRefused
 from gateway.cli.baskets import Baskets
 from gateway.cli.keepalive import KeepAlive
-from gateway.cli.played import Played, Tables, show
-from gateway.cli.sending import PATIENCE_S, PRINCIPAL, Send, Wish, send_all, sender
+from gateway.cli.sending import PRINCIPAL, Send, Wish, each_of, posting, publishing, send_all
 from gateway.cli.up import http_url
+from gateway.cli.year.comparing import compare
+from gateway.cli.year.course import Course
+from gateway.cli.year.shown import MOST, Bars, Played, show
+from gateway.cli.year.underway import Underway
+from gateway.cli.year.views import Views
+from gateway.cli.year.wishes import delivered, dispatched
 
-POLL_S = 0.1
-SETTLE_S = 15.0
-"""How long no order may move before we say how they stand. Without reactions none of them ever does."""
-MOVING = ("placed", "admitted", "reserved", "cancelling")
+CAUGHT_UP_S, LOOK_S = 60.0, 0.2
 
-VISIBLE = "SELECT order_id FROM read.orders WHERE order_id = ANY($1)"
-READ_SUMS = """SELECT count(*), coalesce(sum(total), 0)::bigint, coalesce(sum(units), 0)::bigint,
-    coalesce(sum(jsonb_array_length(lines)), 0)::bigint FROM read.orders WHERE order_id = ANY($1)"""
-STATES = "SELECT state, count(*) FROM read.orders WHERE order_id = ANY($1) GROUP BY 1 ORDER BY 2 DESC, 1"
+
+class Number(click.ParamType[int | None]):
+    """How many, or `all`."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        if value in ("all", None):
+            return None
+        if isinstance(value, int) or value.isdecimal():
+            return int(value) or self.fail("at least 1, or all", param, ctx)
+        self.fail(f"{value!r} is no number, and not `all`", param, ctx)
 
 
 @click.command()
-@click.option("--baskets", default=1000, show_default=True, type=click.IntRange(1), metavar="N", help="The first N.")
+@click.option("--baskets", default=1000, show_default=True, type=Number(), metavar="N|all", help="The first N.")
 @click.option("--via", default="http", show_default=True, type=click.Choice(("http", "nats")), help="Which door.")
 @click.option("--rate", default=0.0, metavar="R", help="At most so many orders a second; 0 is as fast as it goes.")
-@click.option("--json", "plain", is_flag=True, help="Print the result as JSON.")
-def replay(baskets: int, via: str, rate: float, plain: bool) -> None:
-    """Play real baskets of a grocer's year through the system and compare the read table with the file, to the cent.
+@click.option("--deliver", is_flag=True, help="Dispatch and deliver each of them too, at the time of its purchase.")
+@click.option("--full", is_flag=True, help="Print every sum, not only the totals.")
+@click.option("--json", "plain", is_flag=True, help="Print the result as JSON, with every sum; no bars.")
+def replay(baskets: int | None, via: str, rate: float, deliver: bool, full: bool, plain: bool) -> None:
+    """Play a grocer's real year through the system and compare the views with the file, to the cent.
 
-    Playing them again sends only what is not visible yet, and nothing is ordered twice.
+    Whoever buys is registered, what is sold is taken into the catalogue and comes to the stores, then each basket is
+    ordered at the amounts that were paid. Ctrl-C at any time: the same command goes on from there, and nothing is
+    ordered twice. A difference between the file and the views is an error.
+
+    \b
+    daybook replay --baskets 20000 --via nats --deliver
     """
-    console = Console(stderr=plain)
-    played = asyncio.run(play(Settings.from_env(), baskets, via, console, rate=rate))
+    console = Console(stderr=plain, quiet=plain)
+    try:
+        played = asyncio.run(play(Settings.from_env(), baskets, via, console, rate=rate, deliver=deliver, full=full))
+    except KeyboardInterrupt:
+        again = "The same command goes on from here: what is there is not sent again."
+        click.echo(f"\nStopped. {again}", err=True)
+        sys.exit(130)
     if plain:
         click.echo(msgspec.json.encode(played))
+    refuse_differences(played)
 
 
-async def play(settings: Settings, baskets: int, via: str, console: Console, *, rate: float = 0.0) -> Played:
-    """Play the first baskets and print what happened. Raises `click.ClickException` when the sums differ."""
-    if not settings.read_dsn:
+async def play(
+    settings: Settings, baskets: int | None, via: str, console: Console,
+    *, rate: float = 0.0, deliver: bool = False, full: bool = False,
+) -> Played:  # fmt: skip
+    """Play the first baskets, or all, and print what happened. Raises `click.ClickException` with what went wrong."""
+    if not settings.read_dsn or not settings.nats_url:
         raise click.ClickException(
-            "nothing runs on this data folder, and DAYBOOK_READ_DSN is not set: start `daybook up`"
+            "nothing runs on this data folder, and DAYBOOK_READ_DSN or DAYBOOK_NATS_URL is not set: start `daybook up`"
         )
     try:
-        with Baskets(baskets) as chosen:
-            played = await _play(settings, chosen, via, console, rate)
-    except (OSError, asyncpg.PostgresError) as error:
+        async with AsyncExitStack() as stack:
+            year = stack.enter_context(Baskets(baskets))
+            daybook = await stack.enter_async_context(
+                connect(settings.nats_url, PRINCIPAL, settings.password(PRINCIPAL))
+            )
+            http = KeepAlive(http_url(settings), settings.api_key(PRINCIPAL))
+            stack.callback(http.close)
+            views = Views(settings.read_dsn)
+            stack.callback(views.close)
+            send = posting(http) if via == "http" else publishing(daybook)
+            played = await _Replay(year, daybook, views, send, via).run(console, rate, deliver)
+    except (OSError, asyncpg.PostgresError, NoAnswer, QueryRefused, NotPermitted) as error:
         raise click.ClickException(f"the replay stopped: {error or type(error).__name__}") from None
-    show(played, console)
-    if played.differences:
-        raise click.ClickException(f"the read table and the file differ in {', '.join(played.differences)}")
+    show(played, console, full)
     return played
 
 
-async def _play(settings: Settings, chosen: Baskets, via: str, console: Console, rate: float) -> Played:
-    reads = await asyncpg.connect(settings.read_dsn, timeout=5)
-    http = KeepAlive(http_url(settings), settings.api_key(PRINCIPAL))
-    try:
-        ids = chosen.order_ids()
-        there = await _visible(reads, ids)
-        with _progress(console) as bars:
-            async with sender(settings, via, http) as send:
-                if len(there) < len(ids):
-                    await _prepare(chosen, send, via, bars)
-                begun = time.monotonic()
-                stored = bars.add_task("stored", total=len(ids), completed=len(there))
-                new = (basket for basket in chosen if basket.order.order_id not in there)
-                sent = await send_all(new, send, via, partial(bars.advance, stored), rate)
-            times = [time.monotonic()]
-            await _all_visible(reads, http, ids, bars)
-            times.append(time.monotonic())
-            states = await _settled(reads, ids, bars)
-            times.append(time.monotonic())
-        p50, p99 = await _latency(http) if sent else (None, None)
-        row: Any = await reads.fetchrow(READ_SUMS, ids)
-        stored_per_s, visible_per_s, settled_per_s = (round(sent / (t - begun), 1) if sent else None for t in times)
+def refuse_differences(played: Played) -> None:
+    """Raises `click.ClickException` when there is one."""
+    if found := played.found.differences:
+        few = "\n  ".join(map(str, found[:MOST]))
+        more = f"\n  and {len(found) - MOST:,} more" if len(found) > MOST else ""
+        raise click.ClickException(f"the views and the file differ:\n  {few}{more}")
+
+
+class _Replay:
+    """One run, with all it needs."""
+
+    def __init__(self, year: Baskets, daybook: Client, views: Views, send: Send, via: str) -> None:
+        self._year, self._daybook, self._views, self._send, self._via = year, daybook, views, send, via
+        self._projected: Sequence[object] = ()
+
+    async def run(self, console: Console, rate: float, deliver: bool) -> Played:
+        underway = Underway(self._views, self._catches_up, self._hand_over if deliver else None)
+        course = Course(self._year, self._daybook, self._views, underway, rate)
+        stages = ("stored", "visible", "settled", *(["delivered"] if deliver else []))
+        totals = {"prepared": course.ahead} | dict.fromkeys(stages, len(self._year))
+        with Bars(console, totals, underway.progress) as bars:
+            await self._play(course, underway, bars)
+        latency = await self._latency() if course.sent else (None, None)
+        await self._caught_up()
+        per_s = {
+            name: round(course.sent / (bars.at[name] - course.begun), 1) if course.sent and name in bars.at else None
+            for name in ("stored", "visible", "settled", "delivered")
+        }
         return Played(
-            sent=sent,
-            skipped=len(there),
-            stored_per_s=stored_per_s,
-            visible_per_s=visible_per_s,
-            settled_per_s=settled_per_s,
-            visible_p50_ms=p50,
-            visible_p99_ms=p99,
-            states=states,
-            read=Tables(*row),
-            file=chosen.sums(),
+            sent=course.sent,
+            skipped=course.skipped,
+            stored_per_s=per_s["stored"],
+            visible_per_s=per_s["visible"],
+            settled_per_s=per_s["settled"],
+            delivered_per_s=per_s["delivered"],
+            visible_p50_ms=latency[0],
+            visible_p99_ms=latency[1],
+            found=await compare(self._year, self._daybook, self._views, deliver),
         )
-    finally:
-        http.close()
-        await reads.close()
+
+    async def _play(self, course: Course, underway: Underway, bars: Bars) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(underway.run(bars.show))
+                async for part in course.parts():
+                    await send_all(part, self._send, self._via, course.stored)
+                underway.was_the_last()
+        except* click.ClickException as troubles:
+            raise troubles.exceptions[0] from None
+
+    async def _hand_over(self, parcels: Sequence[tuple[str, datetime]]) -> None:
+        """All are known to have left before the first is said to have arrived."""
+        for word in (dispatched, delivered):
+            wishes: list[Wish[Any]] = [word(*each) for each in parcels]
+            await send_all(each_of(wishes), self._send, self._via, lambda wish: None)
+
+    async def _lag(self) -> LagAnswer | None:
+        with suppress(NoAnswer, QueryRefused, OSError):
+            return msgspec.convert(await self._daybook.ask(ConsistencyLag()), LagAnswer)
+        return None
+
+    async def _catches_up(self) -> bool:
+        """Whether any view has come further since this was asked last: then it is worth waiting."""
+        lag = await self._lag()
+        now = [each.projected for each in lag.read_models] if lag else []
+        was, self._projected = self._projected, now
+        return now != was
+
+    async def _caught_up(self) -> None:
+        """Until each view has come as far as the records have now, or a minute has gone by."""
+        heads: dict[str, Any] = {}
+        deadline = time.monotonic() + CAUGHT_UP_S
+        while time.monotonic() < deadline:
+            if lag := await self._lag():
+                heads = heads or {each.context: each.head for each in lag.contexts}
+                if all(_is_at(each.projected, heads.get(each.context)) for each in lag.read_models):
+                    return
+            await asyncio.sleep(LOOK_S)
+
+    async def _latency(self) -> tuple[float | None, float | None]:
+        """Milliseconds from recorded to visible over the last minute, of the orders: p50 and p99."""
+        lag = await self._lag()
+        found = [each for each in lag.read_models if each.model == "orders"] if lag else []
+        return (found[0].p50_ms, found[0].p99_ms) if found else (None, None)
 
 
-async def _prepare(chosen: Baskets, send: Send, via: str, bars: Progress) -> None:
-    """Sees to it that who buys is a customer, and that what is bought is there.
-
-    It need not be decided before the orders are sent: each customer and each site is asked in the order of arrival.
-    """
-    task = bars.add_task("prepared", total=None)
-    wishes: Iterator[Wish[Any]] = itertools.chain(chosen.households(), chosen.goods())
-    number = await send_all(wishes, send, via, partial(bars.advance, task))
-    bars.update(task, total=number)
-
-
-async def _settled(reads: Any, ids: Sequence[str], bars: Progress) -> dict[str, int]:
-    """How many orders are in which state, once none of them waits for anybody but the warehouse."""
-    task = bars.add_task("settled", total=len(ids))
-    states: dict[str, int] = {}
-    moved = time.monotonic()
-    while True:
-        now: dict[str, int] = {state: number for state, number in await reads.fetch(STATES, ids)}
-        moving = sum(now.get(state, 0) for state in MOVING)
-        bars.update(task, completed=len(ids) - moving)
-        if now != states:
-            states, moved = now, time.monotonic()
-        if not moving or time.monotonic() - moved > SETTLE_S:
-            return states
-        await asyncio.sleep(POLL_S)
-
-
-async def _visible(reads: Any, ids: Sequence[str]) -> set[str]:
-    return {row[0] for row in await reads.fetch(VISIBLE, ids)}
-
-
-async def _all_visible(reads: Any, http: KeepAlive, ids: Sequence[str], bars: Progress) -> None:
-    """Waits until every order is in the read table. Raises when nothing moves any more, and says why."""
-    task = bars.add_task("visible", total=len(ids))
-    seen, moved = -1, time.monotonic()
-    missing: Sequence[str] = ids
-    while missing:
-        found = await _visible(reads, missing)
-        missing = [each for each in missing if each not in found]
-        bars.update(task, completed=len(ids) - len(missing))
-        if len(missing) != seen:
-            seen, moved = len(missing), time.monotonic()
-        elif time.monotonic() - moved > PATIENCE_S:
-            why = await http.get(f"/commands/order/{missing[0].replace('basket', 'replay')}")
-            text = why.body.decode(errors="replace")[:300]
-            raise click.ClickException(f"{len(missing)} orders do not become visible; of the first: {text}")
-        if missing:
-            await asyncio.sleep(POLL_S)
-
-
-async def _latency(http: KeepAlive) -> tuple[float | None, float | None]:
-    """Milliseconds from recorded to visible over the last minute, as the projector of `orders` tells: p50 and p99."""
-    try:
-        models = msgspec.json.decode((await http.get("/consistency-lag")).body)["read_models"]
-    except (OSError, TimeoutError, msgspec.DecodeError, KeyError):
-        return None, None
-    found = [each for each in models if each["model"] == "orders"]
-    return (found[0]["p50_ms"], found[0]["p99_ms"]) if found else (None, None)
-
-
-def _progress(console: Console) -> Progress:
-    columns = (TextColumn("{task.description:>8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=console)
+def _is_at(projected: object, head: object) -> bool:
+    return isinstance(projected, int) and isinstance(head, int) and projected >= head

@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Generic, TypeVar
 
 import click
@@ -11,10 +10,9 @@ from msgspec import Struct
 
 from common.bus.denials import NotPermitted
 from common.bus.outgoing import OutcomeUnknown, StreamFull
-from common.client import body_of, connect
+from common.client import Client, body_of
 from common.codec import command_key
-from common.config import Settings
-from common.messages import Command
+from common.messages import Command, context_of
 from gateway.cli.keepalive import KeepAlive, Reply
 
 PRINCIPAL = "replay"
@@ -40,42 +38,38 @@ class NotNow(Exception):
     """The gateway asks to come again later."""
 
 
-@asynccontextmanager
-async def sender(settings: Settings, via: str, http: KeepAlive) -> AsyncIterator[Send]:
-    """How to send a command by the chosen door."""
-    if via == "http":
+def posting(http: KeepAlive) -> Send:
+    """Through the door for HTTP."""
 
-        async def post(wish: Wish[Any]) -> None:
-            headers = f"Idempotency-Key: {wish.command_id}\r\n"
-            checked(await http.post(path_of(wish.command), body_of(wish.command), headers))
+    async def post(wish: Wish[Any]) -> None:
+        headers = f"Idempotency-Key: {wish.command_id}\r\n"
+        checked(await http.post(path_of(wish.command), body_of(wish.command), headers))
 
-        yield post
-        return
-    async with connect(settings.nats_url, PRINCIPAL, settings.password(PRINCIPAL)) as daybook:
-
-        async def publish(wish: Wish[Any]) -> None:
-            await daybook.send(wish.command, command_id=wish.command_id)
-
-        yield publish
+    return post
 
 
-async def send_all(
-    wishes: Iterator[Wish[Any]], send: Send, via: str, advance: Callable[[], None], rate: float = 0.0
-) -> int:
-    """Sends from one iterator by many at a time, at most `rate` a second in all; how many there were.
+def publishing(daybook: Client) -> Send:
+    """Over NATS. Nobody waits for these receipts, so no hash is made that would tell them from others."""
+
+    async def publish(wish: Wish[Any]) -> None:
+        kind = type(wish.command)
+        context, key = context_of(kind), command_key(wish.command)
+        await daybook.send_named(context, kind.__name__, key, body_of(wish.command), wish.command_id)
+
+    return publish
+
+
+async def send_all(wishes: AsyncIterator[Wish[Any]], send: Send, via: str, stored: Callable[[Wish[Any]], None]) -> None:
+    """Sends from one iterator, in its order and by many at a time; `stored` hears of each that is.
 
     Raises `click.ClickException` when nothing is taken for long, or one is refused.
     """
-    begun, number = time.monotonic(), 0
+    in_turn = asyncio.Lock()
 
     async def some() -> None:
-        nonlocal number
-        for wish in wishes:
-            number += 1
-            if rate and (early := begun + number / rate - time.monotonic()) > 0:
-                await asyncio.sleep(early)
+        while wish := await _next(wishes, in_turn):
             await _insist(wish, send)
-            advance()
+            stored(wish)
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -83,7 +77,17 @@ async def send_all(
                 group.create_task(some())
     except* click.ClickException as troubles:
         raise troubles.exceptions[0] from None
-    return number
+
+
+async def _next(wishes: AsyncIterator[Wish[Any]], in_turn: asyncio.Lock) -> Wish[Any] | None:
+    async with in_turn:
+        return await anext(wishes, None)
+
+
+async def each_of(wishes: Iterable[Wish[Any]]) -> AsyncIterator[Wish[Any]]:
+    """What is there already, one after the other."""
+    for wish in wishes:
+        yield wish
 
 
 async def _insist(wish: Wish[Any], send: Send) -> None:

@@ -114,8 +114,9 @@ class _System:
         self.console.print(f"Ready after {time.monotonic() - begun:.1f} s. Ctrl-C stops everything.")
         if play:
             from gateway.cli.replay import play as play_baskets
+            from gateway.cli.replay import refuse_differences
 
-            await play_baskets(self.settings, baskets=play, via="http", console=self.console)
+            refuse_differences(await play_baskets(self.settings, play, "http", self.console))
             self.console.print(f"Up until Ctrl-C: {http_url(self.settings)}{DOCS}", highlight=False)
 
     def _parts(self, contexts: list[str]) -> list[Child]:

@@ -1,0 +1,127 @@
+"""Whether the views equal the file: each sum of the one beside that of the other, to the cent and the piece."""
+
+from collections.abc import AsyncIterator, Iterator
+
+from msgspec import Struct
+
+from common.client import Client
+from contexts.stock.commands import ReceiveStock
+from gateway.cli.baskets import Baskets
+from gateway.cli.year.course import AT_ONCE, answered, chunks
+from gateway.cli.year.sums import TOTAL, FileSums, Odd, Sums
+from gateway.cli.year.views import Views
+from gateway.cli.year.wishes import CHANNEL, CURRENCY, stock_id
+
+PIECES = ("on hand", "set aside")
+MONEY = ("revenue", "total", "paid")
+
+
+class Difference(Struct, frozen=True):
+    """One sum that is not the same: of what (`by`, `key`), which (`sum`), and both numbers, money in cents."""
+
+    by: str
+    key: str
+    sum: str
+    file: int
+    views: int
+
+    def __str__(self) -> str:
+        file, views = (number(self.sum, value) for value in (self.file, self.views))
+        return f"{self.sum} of {' '.join(filter(None, (self.by, self.key)))}: {file} in the file, {views} in the views"
+
+
+class Compared(Struct, frozen=True):
+    """The same sums, by the same keys, of the file and of the views."""
+
+    by: str
+    sums: tuple[str, ...]
+    file: Sums
+    views: Sums
+
+    def differences(self) -> Iterator[Difference]:
+        """A key that one of them lacks counts there as 0."""
+        none = (0,) * len(self.sums)
+        for key in sorted(self.file.keys() | self.views.keys()):
+            both = zip(self.sums, self.file.get(key, none), self.views.get(key, none), strict=True)
+            for name, file, views in both:
+                if file != views:
+                    yield Difference(self.by, key, name, file, views)
+
+    def total(self, sums: Sums) -> tuple[int, ...]:
+        """All keys together."""
+        return tuple(sum(column) for column in zip(*sums.values(), strict=True)) or (0,) * len(self.sums)
+
+
+class Comparison(Struct, frozen=True):
+    """All that was compared, and what of it differs."""
+
+    compared: list[Compared]
+    differences: list[Difference]
+    states: dict[str, int]
+    odd: Odd
+
+
+async def compare(year: Baskets, daybook: Client, views: Views, deliver: bool) -> Comparison:
+    """Asks the views for everything that the file can say too."""
+    sums = FileSums(year)
+    seen = [0] * len(TOTAL)
+    async for orders in views.orders(CHANNEL):
+        sums.see(orders)
+        for _, _, total, _, units, lines in orders:
+            seen = [was + more for was, more in zip(seen, (1, lines, units, total), strict=True)]
+    compared = [Compared("all orders", TOTAL, {"": sums.total()}, {"": tuple(seen)})]
+    compared += [each async for each in stock(year, sums, daybook, views)]
+    differences = [found for each in compared for found in each.differences()]
+    differences += of_orders(sums, deliver)
+    return Comparison(compared, differences, sums.states(), sums.odd())
+
+
+async def stock(year: Baskets, sums: FileSums, daybook: Client, views: Views) -> AsyncIterator[Compared]:
+    """What is left at each site: what it got less what was sold there."""
+    left: Sums = {site: (0 - sold, aside) for site, (sold, aside) in sums.taken().items()}
+    async for each in brought(year, daybook):
+        there, aside = left.get(each.site, (0, 0))
+        left[each.site] = there + sum(line.quantity for line in each.lines), aside
+    found: Sums = {site: both for site, both in (await views.on_hand()).items() if site in left}
+    yield Compared("site", PIECES, left, found)
+
+
+async def brought(year: Baskets, daybook: Client) -> AsyncIterator[ReceiveStock]:
+    """The goods that have come, by their receipts; also those of later blocks, when more was played before."""
+    for block in [*year.blocks(), *year.later_blocks()]:
+        if block.start >= year.n:
+            ids = [stock_id(store, block.start, 0) for store in year.stores(block)]
+            if not await answered(daybook, "stock", ids):
+                return
+            year.reach(block)
+        for some in chunks(year.goods(block), AT_ONCE):
+            came = await answered(daybook, "stock", [each.command_id for each in some])
+            for each in some:
+                if each.command_id in came:
+                    yield each.command
+
+
+def of_orders(sums: FileSums, deliver: bool) -> Iterator[Difference]:
+    """Each order that is not as the file says; with `deliver`, also each that was not delivered, or not paid."""
+    for order, *both in sums.orders_that_differ():
+        file, views = both[:3], both[3:]
+        if None in views:
+            yield Difference("order", order, "orders", 1, 0)
+            continue
+        for name, said, shown in zip(TOTAL[1:], file, views, strict=True):
+            if said != shown:
+                yield Difference("order", order, name, said, shown)
+    if strangers := sums.no_baskets():
+        yield Difference(
+            "channel", f"{CHANNEL} that are no baskets, such as {strangers[0]}", "orders", 0, len(strangers)
+        )
+    for order, total, paid, state in sums.not_delivered() if deliver else ():
+        if state != "delivered":
+            yield Difference("order", f"{order} ({state})", "delivered", 1, 0)
+        elif total != paid:
+            yield Difference("order", order, "paid", total, paid)
+
+
+def number(sum: str, value: int) -> str:
+    """As a person reads it: money in the currency's units."""
+    return f"{value / 100:,.2f} {CURRENCY}" if sum in MONEY else f"{value:,}"
