@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from common.messages import Currency, Id, LongText, Query, Rejected, Text
 from common.readmodel import sums
@@ -16,12 +17,15 @@ from common.store.pages import read_place, write_place
 from common.store.read_tables import Table
 from projectors._bookings import BOOKED, Booked, Booking, Span, booked
 
-MODEL = sums(
-    name="sales",
-    row=Booking,
-    key=("sku", "department", "site", "span", "currency", "day", "channel", "booked"),
-    follows={"order": tuple(BOOKED)},
-    adds=booked,
+MODEL = replace(
+    sums(
+        name="sales",
+        row=Booking,
+        key=("sku", "department", "site", "span", "currency", "day", "channel", "booked"),
+        follows={"order": tuple(BOOKED)},
+        adds=booked,
+    ),
+    fillfactor=90,  # The rows of a day change all day long.
 )
 TABLE = Table(MODEL)
 
@@ -45,7 +49,7 @@ Part = tuple[Span, date, date]
 END = date(9999, 12, 1)
 
 
-class SalesFigures(Struct, frozen=True, kw_only=True):
+class SalesFigures(Struct, frozen=True):
     """Sales of a day, a week, a department, a site or a product. `name` says which: a week is named by its Monday.
 
     Money is in minor units of `currency`. Cancelled and refunded is what was so in the time that is asked for, whenever
@@ -125,14 +129,18 @@ def question(query: GetSales, column: str, values: list[Any]) -> str:
         return f"${len(values)}"
 
     order = ", ".join(places(column))
-    where = " AND ".join(conditions(query, column, given))
+    groups = " AND ".join(groups_asked(query, column, given))
+    how = "".join(f" AND {name} = {given(value)}" for name, value in how_asked(query))
     most = query.limit + 1
-    parts = [
-        f"SELECT {order}, {OF_ROWS} FROM {TABLE.name}"
-        f" WHERE {where} AND span = '{span}' AND day >= {given(first)} AND day < {given(end)}"
-        f" GROUP BY {order} ORDER BY {order} LIMIT {7 * most if query.by == 'week' else most}"
-        for span, first, end in spans(query, column)
-    ]
+    parts = []
+    for span, first, end in spans(query, column):
+        booked = f"span = '{span}' AND day >= {given(first)} AND day < {given(end)}{how}"
+        if query.by == "product":  # Where nothing at all was sold, all products need not be looked at to say so.
+            booked += f" AND EXISTS (SELECT FROM {TABLE.name} WHERE {ALL_SALES} AND {booked})"
+        parts.append(
+            f"SELECT {order}, {OF_ROWS} FROM {TABLE.name} WHERE {groups} AND {booked}"
+            f" GROUP BY {order} ORDER BY {order} LIMIT {7 * most if query.by == 'week' else most}"
+        )
     if query.by == "week":
         order = "currency, day - extract(isodow FROM day)::int + 1 AS day"
     elif len(parts) == 1:
@@ -145,6 +153,7 @@ OF_ROWS = ", ".join(
     f"coalesce(sum({number}) FILTER (WHERE booked = '{how}'), 0)::bigint AS {name}"
     for name, (number, how) in FIGURES.items()
 )
+ALL_SALES = "sku = '' AND department = '' AND site = ''"
 OF_PARTS = ", ".join(f"sum({name})::bigint AS {name}" for name in FIGURES)
 
 
@@ -153,14 +162,17 @@ def places(column: str) -> tuple[str, str]:
     return ("currency", column) if column == "day" else (column, "currency")
 
 
-def conditions(query: GetSales, column: str, given: Callable[[Any], str]) -> Iterator[str]:
-    """Which rows are asked for, but for their time."""
+def how_asked(query: GetSales) -> list[tuple[str, str]]:
+    """In which currency and channel."""
+    wanted = (("currency", query.currency), ("channel", query.channel))
+    return [(name, value) for name, value in wanted if value is not None]
+
+
+def groups_asked(query: GetSales, column: str, given: Callable[[Any], str]) -> Iterator[str]:
+    """Which groups are asked for, after the page before."""
     for name in ("sku", "department", "site"):
         wanted = getattr(query, name)
         yield f"{name} > ''" if name == column and not wanted else f"{name} = {given(wanted or '')}"
-    for name in ("currency", "channel"):
-        if wanted := getattr(query, name):
-            yield f"{name} = {given(wanted)}"
     if query.after is not None:
         yield beyond(query, column, query.after, given)
 
@@ -190,8 +202,7 @@ def spans(query: GetSales, column: str) -> list[Part]:
 
 def figures(record: Any, column: str) -> SalesFigures:
     net = record["revenue"] - record["cancelled"] - record["refunded"]
-    shown = {name: record[name] for name in FIGURES}
-    return SalesFigures(name=str(record[column]), currency=record["currency"], net=net, **shown)
+    return SalesFigures(*(str(record[column]), record["currency"], *record[2:], net))
 
 
 def place_of(record: Any, column: str) -> str:
