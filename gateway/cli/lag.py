@@ -16,7 +16,15 @@ from common.lag import ContextLag, LagAnswer, ModelLag, ProcessLag
 from common.shell.durations import Quantiles
 from gateway.cli.up import http_url
 
-COLOURS = {"live": "green", "catching-up": "cyan", "stalled": "red", "red": "red", "late": "yellow", "dead": "bold red"}
+COLOURS = {
+    "live": "green",
+    "catching-up": "cyan",
+    "rebuilding": "cyan",
+    "stalled": "red",
+    "red": "red",
+    "late": "yellow",
+    "dead": "bold red",
+}
 EVERY_S = 1.0
 HOPS = {
     "accepted_to_decided": "decided",
@@ -82,7 +90,7 @@ async def _asked(http: httpx.AsyncClient) -> LagAnswer:
 def well(found: LagAnswer) -> bool:
     """Whether all are alive."""
     states = {each.state for each in found.read_models} | {each.state for each in found.processes}
-    return states <= {"live", "catching-up"}
+    return states <= {"live", "catching-up", "rebuilding"}
 
 
 def view(found: LagAnswer) -> Group:
@@ -96,7 +104,7 @@ def models(lines: Iterable[ModelLag]) -> Table:
     )
     for each in lines:
         numbers = (each.projected, each.head, each.events, each.ms, each.p50_ms, each.p99_ms, each.max_ms)
-        table.add_row(each.model, each.context, coloured(each.state), *(number(value) for value in numbers))
+        table.add_row(each.title, each.context, coloured(each.state), *(number(value) for value in numbers))
         if each.error:
             table.add_row("", "", f"[red]{each.error[:60]}[/]")
     return table
@@ -106,6 +114,8 @@ def way(lines: Iterable[ModelLag]) -> Table:
     """Each hop of the way of a command, median and 99th percentile in milliseconds."""
     table = _table("way, p50 / p99 ms", "context", *HOPS.values(), right=2)
     for each in lines:
+        if each.building:
+            continue
         took = (each.hops.get(hop, NONE) for hop in HOPS)  # type: ignore[call-overload]
         table.add_row(each.model, each.context, *(f"{number(q.p50_ms)} / {number(q.p99_ms)}" for q in took))
     return table

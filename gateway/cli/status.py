@@ -14,10 +14,15 @@ from rich.console import Console
 from rich.table import Table
 
 from common.config import Settings, read_running
+from common.readmodel import live_name
 from common.servers.nats import nats_answers
 from gateway.cli.up import context_names, http_url
 
 EXTERNAL_NATS = "DAYBOOK_NATS_URL: an external nats-server cannot be asked its sync_interval; it must be `always`"
+BUILT = """SELECT n.model, n.version, sum(n.position)::bigint, coalesce(sum(l.position), 0)::bigint
+    FROM read.checkpoints AS n
+    LEFT JOIN read.checkpoints AS l ON l.model = split_part(n.model, '__', 1) AND l.context = n.context
+    WHERE position('__' IN n.model) > 0 GROUP BY n.model, n.version ORDER BY n.model"""
 LOST_WRITES = "a crash can lose what was acknowledged"
 TORN_PAGES = "a crash can tear pages, which nothing replays"
 
@@ -54,12 +59,13 @@ async def look(settings: Settings) -> Status:
     async with asyncio.TaskGroup() as group:
         nats = group.create_task(_nats(settings))
         gateway = group.create_task(_gateway(settings))
+        rebuilds = group.create_task(_rebuilds(settings))
         bases = [group.create_task(_postgres(*base)) for base in _databases(settings)]
     warnings = [line for base in bases for line in base.result()[1]]
     if os.environ.get("DAYBOOK_NATS_URL"):
         warnings.append(EXTERNAL_NATS)
     parts = [nats.result(), *(base.result()[0] for base in bases), gateway.result()]
-    return Status([*parts, *_processes(settings)], warnings)
+    return Status([*parts, *_processes(settings), *rebuilds.result()], warnings)
 
 
 def _databases(settings: Settings) -> list[tuple[str, str, str, bool]]:
@@ -92,6 +98,26 @@ async def _postgres(name: str, variable: str, address: str, write: bool) -> tupl
         return Part(name, False, str(error) or "does not answer"), []
     version, fsync, full_pages, commit = row or ("", "", "", "")
     return Part(name, True, f"Postgres {version.split()[0]}"), weaknesses(variable, write, fsync, full_pages, commit)
+
+
+async def _rebuilds(settings: Settings) -> list[Part]:
+    """The tables that are built beside live ones, as far as the read database tells."""
+    if not settings.read_dsn:
+        return []
+    try:
+        async with asyncio.timeout(2):
+            connection = await asyncpg.connect(settings.read_dsn, timeout=2)
+            try:
+                rows = await connection.fetch(BUILT)
+            finally:
+                await connection.close(timeout=1)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return []
+    return [Part(f"rebuild {live_name(name)}", True, how_far(*rest)) for name, *rest in rows]
+
+
+def how_far(version: int, here: int, live: int) -> str:
+    return f"version {version}: {here:,} events, the live table {live:,}"
 
 
 def weaknesses(variable: str, write: bool, fsync: str, full_pages: str, commit: str) -> list[str]:

@@ -4,14 +4,15 @@ from collections.abc import AsyncIterator, Iterator
 
 from msgspec import Struct
 
-from common.client import Client
 from contexts.stock.commands import ReceiveStock
 from gateway.cli.baskets import Baskets
-from gateway.cli.year.course import AT_ONCE, answered, chunks
-from gateway.cli.year.sums import TOTAL, FileSums, Odd, Sums
-from gateway.cli.year.views import Views
+from gateway.cli.year.asking import sales
+from gateway.cli.year.course import AT_ONCE, chunks
+from gateway.cli.year.sums import BY, TOTAL, FileSums, Odd, Sums
+from gateway.cli.year.system import System
 from gateway.cli.year.wishes import CHANNEL, CURRENCY, stock_id
 
+SALES = ("orders", "units", "revenue")
 PIECES = ("on hand", "set aside")
 MONEY = ("revenue", "total", "paid")
 
@@ -61,41 +62,42 @@ class Comparison(Struct, frozen=True):
     odd: Odd
 
 
-async def compare(year: Baskets, daybook: Client, views: Views, deliver: bool) -> Comparison:
+async def compare(year: Baskets, system: System, deliver: bool) -> Comparison:
     """Asks the views for everything that the file can say too."""
     sums = FileSums(year)
     seen = [0] * len(TOTAL)
-    async for orders in views.orders(CHANNEL):
+    async for orders in system.views.orders(CHANNEL):
         sums.see(orders)
         for _, _, total, _, units, lines in orders:
             seen = [was + more for was, more in zip(seen, (1, lines, units, total), strict=True)]
     compared = [Compared("all orders", TOTAL, {"": sums.total()}, {"": tuple(seen)})]
-    compared += [each async for each in stock(year, sums, daybook, views)]
+    compared += [Compared(f"{by}", SALES, sums.by(by), await sales(system.ask, by)) for by in BY]
+    compared += [each async for each in stock(year, sums, system)]
     differences = [found for each in compared for found in each.differences()]
     differences += of_orders(sums, deliver)
     return Comparison(compared, differences, sums.states(), sums.odd())
 
 
-async def stock(year: Baskets, sums: FileSums, daybook: Client, views: Views) -> AsyncIterator[Compared]:
+async def stock(year: Baskets, sums: FileSums, system: System) -> AsyncIterator[Compared]:
     """What is left at each site: what it got less what was sold there."""
     left: Sums = {site: (0 - sold, aside) for site, (sold, aside) in sums.taken().items()}
-    async for each in brought(year, daybook):
+    async for each in brought(year, system):
         there, aside = left.get(each.site, (0, 0))
         left[each.site] = there + sum(line.quantity for line in each.lines), aside
-    found: Sums = {site: both for site, both in (await views.on_hand()).items() if site in left}
+    found: Sums = {site: both for site, both in (await system.views.on_hand()).items() if site in left}
     yield Compared("site", PIECES, left, found)
 
 
-async def brought(year: Baskets, daybook: Client) -> AsyncIterator[ReceiveStock]:
+async def brought(year: Baskets, system: System) -> AsyncIterator[ReceiveStock]:
     """The goods that have come, by their receipts; also those of later blocks, when more was played before."""
     for block in [*year.blocks(), *year.later_blocks()]:
         if block.start >= year.n:
             ids = [stock_id(store, block.start, 0) for store in year.stores(block)]
-            if not await answered(daybook, "stock", ids):
+            if not await system.answered("stock", ids):
                 return
             year.reach(block)
         for some in chunks(year.goods(block), AT_ONCE):
-            came = await answered(daybook, "stock", [each.command_id for each in some])
+            came = await system.answered("stock", [each.command_id for each in some])
             for each in some:
                 if each.command_id in came:
                     yield each.command

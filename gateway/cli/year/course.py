@@ -12,14 +12,11 @@ from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Seque
 from itertools import islice
 from typing import Any, TypeVar
 
-from common.bus.outgoing import OutcomeUnknown
-from common.client import Client
 from common.messages import context_of
-from common.questions import NoAnswer, QueryRefused
 from gateway.cli.baskets import Baskets
 from gateway.cli.sending import Wish
+from gateway.cli.year.system import System
 from gateway.cli.year.underway import Underway
-from gateway.cli.year.views import Views
 from gateway.cli.year.wishes import Basket
 
 AT_ONCE = 250
@@ -32,8 +29,8 @@ class Course:
     """What of a year is to be sent, in turn. `sent` and `skipped` count orders, `ahead` what
     comes before them; `begun` is when the first one was sent. At most `rate` orders a second are sent."""
 
-    def __init__(self, year: Baskets, daybook: Client, views: Views, underway: Underway, rate: float = 0.0) -> None:
-        self._year, self._daybook, self._views, self._underway, self._rate = year, daybook, views, underway, rate
+    def __init__(self, year: Baskets, system: System, underway: Underway, rate: float = 0.0) -> None:
+        self._year, self._system, self._underway, self._rate = year, system, underway, rate
         self.begun = 0.0
         self.sent = self.skipped = 0
         self.ahead = sum(len(rows) for block in year.blocks() for rows in year.ahead(block))
@@ -67,11 +64,13 @@ class Course:
                     yield None
 
     async def _answered(self, wishes: Sequence[Wish[Any]]) -> Collection[str]:
-        return await answered(self._daybook, context_of(type(wishes[0].command)), [w.command_id for w in wishes])
+        context = context_of(type(wishes[0].command))
+        return await self._system.answered(context, [each.command_id for each in wishes])
 
     async def _orders(self, block: range) -> AsyncIterator[Wish[Any] | None]:
         for some in chunks(self._year.some(block), AT_ONCE):
-            there = {each.order_id for each in await self._views.standings([each.order.order_id for each in some])}
+            standings = await self._system.views.standings([each.order.order_id for each in some])
+            there = {each.order_id for each in standings}
             for basket in some:
                 await self._underway.room()
                 assert basket.order.at
@@ -89,15 +88,6 @@ class Course:
         self.sent += 1
         if self._rate and (early := self.begun + self.sent / self._rate - time.monotonic()) > 0:
             await asyncio.sleep(early)
-
-
-async def answered(daybook: Client, context: str, command_ids: Sequence[str]) -> Collection[str]:
-    """Which of these commands are decided. None, as long as nobody says so: what is sent again changes nothing."""
-    try:
-        found = await daybook.ask_named(f"{context.capitalize()}Receipts", {"ids": command_ids})
-    except (NoAnswer, QueryRefused, OutcomeUnknown, OSError):
-        return ()
-    return {each for each, receipt in found.items() if receipt["state"] == "accepted"}
 
 
 async def in_turn(sources: Sequence[Source]) -> AsyncIterator[Wish[Any]]:

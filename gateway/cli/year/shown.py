@@ -7,11 +7,14 @@ from msgspec import Struct
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from gateway.cli.year import underway
 from gateway.cli.year.comparing import Compared, Comparison, number
 from gateway.cli.year.sums import Odd
 
+STAGES = ("stored", "visible", "settled", "delivered")
+"""How far orders come: settled is as far as they go without a warehouse, delivered is also paid."""
 REFRESHED = 2
 """Times a second: to draw the bars costs as much as to send some orders."""
 MOST = 10
@@ -19,15 +22,11 @@ MOST = 10
 
 
 class Played(Struct, frozen=True, kw_only=True):
-    """What happened. Rates are orders a second until all that were sent were stored, could be seen, had come as far as
-    they go without a warehouse, and were delivered and paid."""
+    """What happened. `per_s` are orders a second until all that were sent had come to each of the `STAGES`."""
 
     sent: int
     skipped: int
-    stored_per_s: float | None
-    visible_per_s: float | None
-    settled_per_s: float | None
-    delivered_per_s: float | None
+    per_s: dict[str, float]
     visible_p50_ms: float | None
     visible_p99_ms: float | None
     found: Comparison
@@ -59,6 +58,10 @@ class Bars:
         self.show()
         self._bars.stop()
 
+    def rates(self, number: int, begun: float) -> dict[str, float]:
+        """So many orders a second to each stage, from when the first of them was sent."""
+        return {name: round(number / (self.at[name] - begun), 1) for name in STAGES if self.at.get(name, 0) > begun}
+
     def show(self) -> None:
         """As it is now."""
         for name, task in self._tasks.items():
@@ -77,7 +80,7 @@ def show(played: Played, console: Console, full: bool) -> None:
     if played.sent:
         console.print(rates(played), highlight=False)
     stand = ", ".join(f"{count:,} {state}" for state, count in found.states.items())
-    more = "" if played.delivered_per_s else " With --deliver, or by `daybook simulate`, they are delivered."
+    more = " With --deliver, or by `daybook simulate`, they are delivered." if "confirmed" in found.states else ""
     console.print(f"The orders are: {stand}.{more}", highlight=False)
     if played.skipped:
         console.print(f"{played.skipped:,} were there already and were not sent again", highlight=False)
@@ -94,38 +97,36 @@ def sums(compared: Sequence[Compared]) -> Table:
     for each in compared:
         differing = {found.key for found in each.differences()}
         keys = len(each.file.keys() | each.views.keys())
-        equal = "yes" if not differing else "NO"
-        many = f"{keys - len(differing):,} of {keys:,}" if keys > 1 else equal
-        for name, file, views in zip(each.sums, each.total(each.file), each.total(each.views), strict=True):
-            what = name if keys == 1 else f"{name} by {each.by}"
-            table.add_row(what, number(name, file), number(name, views), many, style="bold red" if differing else "")
+        equal = f"{keys - len(differing):,} of {keys:,}" if keys > 1 else "NO" if differing else "yes"
+        rows = list(zip(each.sums, each.total(each.file), each.total(each.views), strict=True))
+        for name, file, views in rows if keys == 1 else rows[-1:]:
+            what = name if keys == 1 else f"{', '.join(each.sums)} by {each.by}"
+            table.add_row(what, number(name, file), number(name, views), equal, style="bold red" if differing else "")
     return table
 
 
 def all_of(compared: Compared) -> Table:
-    """Every sum of one kind."""
-    table = Table(compared.by)
-    for name in compared.sums:
-        table.add_column(f"{name}, file", justify="right")
-        table.add_column(f"{name}, views", justify="right")
+    """Every sum of one kind, once where both have the same, else the file's and the views'."""
+    table = Table(f"by {compared.by}", *compared.sums)
+    for column in table.columns[1:]:
+        column.justify = "right"
     none = (0,) * len(compared.sums)
     for key in sorted(compared.file.keys() | compared.views.keys()):
         both = zip(compared.sums, compared.file.get(key, none), compared.views.get(key, none), strict=True)
-        cells = [number(name, value) for name, file, views in both for value in (file, views)]
-        table.add_row(key, *cells, style="" if compared.file.get(key) == compared.views.get(key) else "bold red")
+        table.add_row(key, *(cell(*each) for each in both))
     return table
 
 
+def cell(name: str, file: int, views: int) -> Text:
+    if file == views:
+        return Text(number(name, file))
+    return Text(f"{number(name, file)} in the file,\n{number(name, views)} in the views", "bold red")
+
+
 def rates(played: Played) -> str:
-    found = {
-        "stored": played.stored_per_s,
-        "visible": played.visible_per_s,
-        "as far as they go": played.settled_per_s,
-        "delivered and paid": played.delivered_per_s,
-    }
-    text = ", ".join(f"{rate:,.0f} a second {name}" for name, rate in found.items() if rate)
+    text = ", ".join(f"{rate:,.0f} a second {name}" for name, rate in played.per_s.items())
     return (
-        f"{played.sent:,} orders: {text}\n"
+        f"{played.sent:,} orders, {text}\n"
         f"recorded to visible: p50 {ms(played.visible_p50_ms)}, p99 {ms(played.visible_p99_ms)}"
     )
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from gateway.cli.baskets import Baskets
 from gateway.cli.year.wishes import ORDER, SITE
+from projectors.sales import By
 
 Key = str
 Sums = dict[Key, tuple[int, ...]]
@@ -25,8 +26,9 @@ CREATE OR REPLACE VIEW sold AS
 SEE = "INSERT INTO seen SELECT unnest(?), unnest(?), unnest(?), unnest(?), unnest(?), unnest(?)"
 
 TOTALS = "count(DISTINCT basket_id), count(*), coalesce(sum(quantity), 0)::BIGINT, coalesce(sum(cents), 0)::BIGINT"
+SOLD = "count(DISTINCT basket_id), sum(quantity)::BIGINT, sum(cents)::BIGINT"
 TOTAL = ("orders", "lines", "units", "revenue")
-BY = {
+BY: dict[By, str] = {
     "department": "coalesce(department, 'unknown')",
     "week": "date_trunc('week', sold_at)::DATE::VARCHAR",
     "day": "sold_at::DATE::VARCHAR",
@@ -105,12 +107,9 @@ class FileSums:
         (row,) = self._rows(f"SELECT {TOTALS} FROM sold")
         return tuple(row)
 
-    def by(self, what: str) -> Sums:
-        """Units and cents, by one of `BY`."""
-        rows = self._rows(
-            f"SELECT {BY[what]}, sum(quantity)::BIGINT, sum(cents)::BIGINT FROM sold GROUP BY 1 ORDER BY 1"
-        )
-        return {key: (units, cents) for key, units, cents in rows}
+    def by(self, what: By) -> Sums:
+        """Orders, units and cents, by one of `BY`."""
+        return {key: tuple(rest) for key, *rest in self._rows(f"SELECT {BY[what]}, {SOLD} FROM sold GROUP BY 1")}
 
     def orders_that_differ(self) -> list[tuple[Any, ...]]:
         """Id, then lines, units and cents of the file, then the same of the views: None when it is not there."""
