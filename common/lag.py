@@ -6,12 +6,14 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from common.messages import Id, Query
+from common.readmodel import live_name
 from common.shell.clocks import Offset
 from common.shell.durations import Quantiles
 from common.shell.hops import Hop
 
-State = Literal["live", "catching-up", "stalled", "red", "late", "dead"]
-"""`red` is in trouble, by its own word; `stalled` beats, but does not move although there is something to do; `late`
+State = Literal["live", "catching-up", "rebuilding", "stalled", "red", "late", "dead"]
+"""`rebuilding` is a table of a new version, built beside the live one, and a live one that stands until then;
+`red` is in trouble, by its own word; `stalled` beats, but does not move although there is something to do; `late`
 and `dead` have fallen silent."""
 UNKNOWN: Literal["unknown"] = "unknown"
 Unknown = Literal["unknown"]
@@ -22,6 +24,8 @@ class ModelLag(Struct, kw_only=True):
 
     Who is not alive is never 0 behind: then it is unknown. The quantiles are from recorded to visible, over the last
     minute; `hops` has the whole way. `heard_s` is the time since its last word, None when it has never been heard.
+
+    `version` is of the model that the table is of; one that is `building` is not read yet and has a line of its own.
     """
 
     model: str
@@ -39,6 +43,13 @@ class ModelLag(Struct, kw_only=True):
     n: int
     hops: dict[Hop, Quantiles]
     heard_s: float | None
+    version: int = 1
+    building: bool = False
+
+    @property
+    def title(self) -> str:
+        """Its name; of a table that is built, with its version."""
+        return f"{live_name(self.model)} v{self.version}" if self.building else self.model
 
 
 class ContextLag(Struct, kw_only=True):

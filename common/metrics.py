@@ -216,7 +216,8 @@ METRICS = (
         "daybook_lag_events",
         "gauge",
         ("context", "model"),
-        "Events that a read model does not show yet, as /consistency-lag has it. NaN: unknown.",
+        "Events that a read model does not show yet, as /consistency-lag has it; `<model>__<version>` is a table that "
+        "is being built. NaN: unknown.",
         GATEWAY,
     ),
     Declared(
@@ -268,7 +269,7 @@ METRICS = (
         "daybook_waiting",
         "gauge",
         ("what",),
-        "Requests that wait now: for a decision, or for an answer fresh enough.",
+        "Requests that wait now: for a decision, for an answer fresh enough, or for each change of what they watch.",
         GATEWAY,
     ),
     Declared(

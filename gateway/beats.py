@@ -103,9 +103,10 @@ class Beats:
     def all(self) -> list[Heard]:
         """Everyone, by kind and name. Who has been silent for an hour is forgotten, unless it is expected.
 
-        A process that ended does not count as long as another does the same.
+        A process that ended does not count as long as another does the same; nor does a table that was built and says
+        no more: it has become the live one, or its build has ended with the process that keeps that.
         """
-        self._heard = {who: heard for who, heard in self._heard.items() if heard.silent_s < FORGOTTEN_S}
+        self._heard = {who: heard for who, heard in self._heard.items() if heard.silent_s < forgotten_s(heard)}
         parts: dict[Who, list[Heard]] = {who: [] for who in self._expected}
         for who, heard in self._heard.items():
             parts.setdefault(who._replace(pid=0), []).append(heard)
@@ -115,6 +116,10 @@ class Beats:
         if not found:
             return [self._expected[who]]
         return [each for each in found if each.silent_s <= DEAD_S] or [min(found, key=lambda each: each.silent_s)]
+
+
+def forgotten_s(heard: Heard) -> float:
+    return LATE_S if heard.said.get("building") else FORGOTTEN_S
 
 
 def own_process(kind: str, said: dict[str, Any]) -> int:

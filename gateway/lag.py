@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from common.lag import UNKNOWN, ContextLag, LagAnswer, ModelLag, ProcessLag, State, Unknown
+from common.readmodel import live_name
 from common.shell.clocks import Offset
 from common.shell.context_queries import HeadAnswer
 from common.shell.durations import Quantiles
@@ -23,7 +24,7 @@ from gateway.beats import DEAD_S, LATE_S, Beats, Heard
 STALLED_S = 3.0
 UNDECIDED_S = 8.0
 """For so long a command may be in its stream: what is settled is removed every five seconds."""
-ALIVE = ("live", "catching-up")
+ALIVE: tuple[State, ...] = ("live", "catching-up", "rebuilding")
 GOING_ON = ("relay", "reactions", "effects")
 """Besides read models, those who go on along a record: the place of effects is below their lowest open call."""
 NO_QUANTILES = Quantiles()
@@ -51,7 +52,7 @@ class Lag:
         """Asks every context for its head. With a model's name, of it alone; None when there is none of this name."""
         heard = [self._moved(each) for each in self._beats.all()]
         if model is not None:
-            heard = [each for each in heard if each.who.kind == "projector" and each.who.name == model]
+            heard = [each for each in heard if each.who.kind == "projector" and live_name(each.who.name) == model]
             if not heard:
                 return None
         asked: dict[str, list[Heard]] = {context: [] for context in self._contexts if model is None}
@@ -99,6 +100,8 @@ class Lag:
             return "stalled"
         if heard.said.get("error"):
             return "red"
+        if heard.said.get("state") == "rebuilding":
+            return "rebuilding"
         if heard.still_s > STALLED_S and (waits(behind) or self._undecided(heard)):
             return "stalled"
         state: State = "catching-up" if heard.said.get("state") == "catching-up" else "live"
@@ -168,6 +171,8 @@ def model_lag(
         n=visible.n,
         hops=whole,
         heard_s=heard.heard_s,
+        version=said_as(heard.said.get("version"), int) or 1,
+        building=bool(heard.said.get("building")),
     )
 
 

@@ -38,7 +38,8 @@ def of_lag(found: LagAnswer) -> Iterator[Sample]:
     for each in found.read_models:
         place = (each.context, each.model)
         yield Sample("daybook_lag_events", place, known(each.events))
-        yield Sample("daybook_lag_seconds", place, known(each.ms) / 1000)
+        if not each.building:  # Nobody reads it yet.
+            yield Sample("daybook_lag_seconds", place, known(each.ms) / 1000)
         for state in STATES:
             yield Sample("daybook_model_state", (*place, state), state == each.state)
     for part in {(each.kind, each.title): each for each in found.processes if each.kind != "projector"}.values():

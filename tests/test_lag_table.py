@@ -44,6 +44,16 @@ def test_a_dead_model_is_named_and_its_lag_is_no_number() -> None:
     assert not well(found)
 
 
+def test_a_table_that_is_built_is_shown_by_its_version_and_is_no_trouble() -> None:
+    standing = msgspec.structs.replace(DEAD, state="rebuilding", events=3)
+    beside = msgspec.structs.replace(standing, model="orders__2", version=2, building=True, projected=7)
+    found = LagAnswer([standing, beside], [CONTEXT], [WORKER])
+    assert [line.split()[:5] for line in shown(found) if " orders v2" in line] == [
+        ["orders", "v2", "order", "rebuilding", "7"]
+    ]
+    assert well(found)
+
+
 def test_who_reacts_to_another_context_is_shown_with_both_names_and_how_far_it_is_behind() -> None:
     reacting = ProcessLag(
         kind="reactions", name="order", context="stock", state="catching-up", error="", heard_s=0.4, events=3, ms=1234.5

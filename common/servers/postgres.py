@@ -60,12 +60,16 @@ async def postgres_child(data: Path, kind: str, port: int) -> Child:
         _let_through(folder)
     if not folder.exists():
         await _make(folder, user, password)
+    may_be_made_again = kind == "read"  # All that it holds comes back from the record.
     options = COMMON | {"port": str(port), "synchronous_commit": SYNCHRONOUS_COMMIT[kind]}
     argv = [str(programs / "postgres"), "-D", str(folder)]
     argv += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
 
     async def before() -> None:
         await _wait_until_gone(folder)
+        if may_be_made_again and not (folder / "PG_VERSION").exists():
+            shutil.rmtree(folder, ignore_errors=True)  # Somebody may be deleting it still.
+            await _make(folder, user, password)
 
     async def ready() -> bool:
         return await postgres_answers(dsn(data, port))

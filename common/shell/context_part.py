@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -37,6 +38,7 @@ from common.shell.relay import Relay
 from common.shell.vault import Vault
 from common.shell.worker import Worker
 from common.store.leases import LeaseTable
+from common.store.read_schema import create_tables
 from common.store.reader import EventReader
 
 RELAY, REFERENCE, REACTIONS, EFFECTS = "relay", "reference", "reactions", "effects"
@@ -127,7 +129,9 @@ class ContextPart:
             readers = {}
             for followed in model.follows:
                 readers[followed] = await stack.enter_async_context(self._record(followed, self._troubled))
-            await Projection(self._nc, self._writer, [model], readers, schema=self._context.name).run()
+            name = self._context.name
+            make = partial(create_tables, self._settings.write_dsn(name), [model], name)
+            await Projection(self._nc, self._writer, [model], readers, schema=name, make=make).run()
 
     @asynccontextmanager
     async def _record(self, context: str, troubled: Callable[[str], None]) -> AsyncIterator[EventReader]:

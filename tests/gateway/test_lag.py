@@ -278,6 +278,29 @@ async def test_it_is_answered_over_nats_into_the_askers_own_inbox_only(doors: Do
     await astray.unsubscribe()
 
 
+async def test_a_table_that_is_built_is_a_line_of_its_own_and_is_forgotten_when_it_is_done(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await said(doors, "projector", "orders", state="rebuilding", version=1, generation=9)
+    await said(doors, "projector", "orders__2", state="rebuilding", version=2, building=True, position=3)
+    async with head(doors, 9, 50_000.0):
+        await line(doors, state="rebuilding", head=9)
+        now = monotonic()
+        monkeypatch.setattr(beats, "monotonic", lambda: now + 1)
+        found = (await doors.http.get("/consistency-lag/orders")).json()["read_models"]
+        assert [(each["model"], each["version"], each["building"], each["projected"]) for each in found] == [
+            ("orders", 1, False, 7),
+            ("orders__2", 2, True, 3),
+        ]
+        assert [(each["state"], each["events"]) for each in found] == [("rebuilding", 2), ("rebuilding", 6)]
+        shown = (await doors.http.get("/metrics")).text
+        assert 'daybook_lag_events{context="order",model="orders__2"} 6.0' in shown
+        assert 'daybook_lag_seconds{context="order",model="orders__2"}' not in shown
+        monkeypatch.setattr(beats, "monotonic", lambda: now + 5)
+        found = (await doors.http.get("/consistency-lag/orders")).json()["read_models"]
+        assert [(each["model"], each["state"]) for each in found] == [("orders", "dead")]
+
+
 async def test_the_gateway_beats_too(doors: Doors) -> None:
     async def alive() -> bool:
         return bool((await processes(doors))["gateway", "gateway"]["state"] == "live")

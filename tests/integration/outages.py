@@ -25,15 +25,17 @@ async def frozen(system: System, name: str) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def gone(system: System, name: str) -> AsyncIterator[None]:
-    """A server is killed and cannot start, for its folder is not there: connections are refused."""
+    """A server is killed and cannot start, for where its folder was there is a file: connections are refused."""
     folder = system.settings.data / name
     away = folder.rename(folder.with_name(f"{name}-away"))
+    folder.touch()
     processes = family(system.pids[name])
     system.kill(name)
     try:
         await until(lambda: not any(each.is_running() for each in processes), what=f"{name} to be gone")
         yield
     finally:
+        folder.unlink()
         away.rename(folder)
 
 

@@ -476,8 +476,8 @@ async def test_a_reference_table_of_the_same_context_keeps_its_own_place(world: 
     await relayed(world, *drops(2))
     async with pond(world) as water, running(water.reactions(context)):
         await until(lambda: at(water.place(), 2))
-    kept = await world.writer.fetch(f"SELECT model FROM {world.name}.checkpoints")
-    assert [row["model"] for row in kept] == ["reactions"]
+    kept = await world.writer.fetch(f"SELECT model, position FROM {world.name}.checkpoints")
+    assert {tuple(row) for row in kept} == {("jars", 0), ("reactions", 2)}
 
 
 async def test_a_reaction_that_is_refused_is_counted_and_logged_once(
