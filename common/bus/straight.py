@@ -13,6 +13,7 @@ from typing import Any
 import nats.aio.client
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
+from nats.errors import ProtocolError
 from nats.protocol import parser
 
 Receive = Callable[[bytes, bytes, bytes, bytes], bool]
@@ -47,7 +48,7 @@ class StraightParser(parser.Parser):
                 break
         else:
             if len(data) - at > LONGEST_LINE:
-                raise parser.ProtocolError("nats: a line does not end")
+                raise ProtocolError("nats: a line does not end")
         if resets == self._resets:
             self._left = data[at:]
 

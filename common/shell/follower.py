@@ -19,6 +19,7 @@ from common.store.checkpoints import NOWHERE, Checkpoint, begin_model
 from common.store.fold import Happened, fold, touched
 from common.store.read_tables import Table
 from common.store.reader import Head
+from common.store.rows import Rows
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ class Follower:
         self.name, self.follows = model.name, model.follows
         self._remedy = f"daybook rebuild {live_name(model.name)}"
         self._table = Table(model, schema)
+        self._rows = Rows(self._table)
         self._lock = asyncio.Lock()  # The contexts of a model share its rows.
         self.hops = {
             context: Hops("relayed_to_visible", "recorded_to_visible", "accepted_to_visible")
@@ -231,10 +233,10 @@ class Follower:
             if not run:
                 return
             touches = touched(self.model, context, run)
-            rows = await self._table.load(self._pool, [key for key, _ in touches])
+            rows = await self._rows.load(self._pool, [key for key, _ in touches], self.checkpoints)
             fold(self._table, context, touches, rows)
             after = behind(before, run)
-            if await self._table.write(self._pool, self.checkpoints, context, after, rows):
+            if await self._rows.write(self._pool, self.checkpoints, context, after, rows):
                 self.checkpoints[context] = after
                 visible = monotonic()
                 self.written += 1

@@ -1,4 +1,4 @@
-"""However the bytes of a connection arrive, each message comes once, whole and in order, and so do the lines between."""
+"""However the bytes of a connection arrive, each message comes once, whole and in order, as do the lines between."""
 
 import asyncio
 from collections.abc import Sequence

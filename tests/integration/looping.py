@@ -34,8 +34,8 @@ async def run(how: str) -> None:
     model = replace(MODEL, apply=block) if how == "blocking" else MODEL
     projection = Projection(nc, writes, [model], {"order": reader})
     if how == "awaiting":
-        table = projection.followers[model.name]._table
-        table.write = await_for_ever  # type: ignore[method-assign, assignment]
+        rows = projection.followers[model.name]._rows
+        rows.write = await_for_ever  # type: ignore[method-assign, assignment]
     await projection.run()
 
 
