@@ -133,6 +133,11 @@ def placed(stream: str, event: OrderPlaced) -> OrderRow:
     )
 
 
+UNDERWAY = "delivered_at IS NULL AND returned_at IS NULL AND cancelled_at IS NULL"
+UNDONE = "(cancelled_at IS NOT NULL OR returned_at IS NOT NULL)"
+"""These two find the few orders of a state among all that were delivered. An index of the state itself would have to
+be told of every step of every order."""
+
 MODEL = ReadModel(
     name="orders",
     row=OrderRow,
@@ -157,7 +162,11 @@ MODEL = ReadModel(
         "placed_at DESC, order_id DESC",
         "customer_id, placed_at DESC, order_id DESC",
         "site, placed_at DESC, order_id DESC",
+        f"USING btree (placed_at DESC, order_id DESC) WHERE {UNDERWAY}",
+        f"USING btree (placed_at DESC, order_id DESC) WHERE {UNDONE}",
     ),
+    fillfactor=50,
+    version=2,
 )
 TABLE = Table(MODEL)
 NEWEST = Pages(TABLE, ("placed_at", "order_id"), tuple[Instant, Id], descending=True)
@@ -195,6 +204,50 @@ class ListOrders(Query, kw_only=True, get="/orders", answer=OrderPage):
     after: Text | None = None
 
 
+class CustomerTotals(Struct, frozen=True):
+    """All orders of a customer in one currency, in its minor units.
+
+    `orders` that were not cancelled come to `ordered`; `cancelled` counts the others. `paid` and `refunded` is of all.
+    """
+
+    currency: str
+    orders: int
+    ordered: int
+    cancelled: int
+    paid: int
+    refunded: int
+    first_placed_at: datetime
+    last_placed_at: datetime
+
+
+class CustomerOrders(Struct, frozen=True):
+    """What a customer has ordered, ever: sums by currency, and orders, newest first. `next` is as with all orders."""
+
+    totals: list[CustomerTotals]
+    orders: list[OrderView]
+    next: str | None
+
+
+class ListCustomerOrders(Query, kw_only=True, get="/customers/{customer_id}/orders", answer=CustomerOrders):
+    """The orders of a customer, newest first, all or those in a state, and what all of them come to.
+
+    Of somebody who has never ordered there are none.
+    """
+
+    customer_id: Id
+    state: OrderState | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+    after: Text | None = None
+
+
+TOTALS = f"""
+SELECT currency, count(*) FILTER (WHERE cancelled_at IS NULL),
+    coalesce(sum(total) FILTER (WHERE cancelled_at IS NULL), 0)::bigint, count(cancelled_at),
+    sum(paid)::bigint, sum(refunded)::bigint, min(placed_at), max(placed_at)
+FROM {TABLE.name} WHERE customer_id = $1 GROUP BY currency ORDER BY currency
+"""
+
+
 async def get_order(query: GetOrder, connection: Any) -> OrderView | None:
     record = await connection.fetchrow(f"{TABLE.select} WHERE order_id = $1", query.order_id)
     return view(TABLE.kept(record)) if record else None
@@ -204,7 +257,7 @@ async def list_orders(query: ListOrders, connection: Any) -> OrderPage:
     wanted = {
         "customer_id = ${}": query.customer,
         "site = ${}": query.site,
-        "state = ${}": query.state,
+        in_state(query.state): query.state,
         "placed_at >= ${}": query.since,
         "placed_at < ${}": query.until,
     }
@@ -212,8 +265,26 @@ async def list_orders(query: ListOrders, connection: Any) -> OrderPage:
     return OrderPage([view(row) for row in rows], after)
 
 
+async def list_customer_orders(query: ListCustomerOrders, connection: Any) -> CustomerOrders:
+    wanted = {"customer_id = ${}": query.customer_id, in_state(query.state): query.state}
+    rows, after = await NEWEST.page(connection, wanted, query.limit, query.after)
+    totals = [CustomerTotals(*record) for record in await connection.fetch(TOTALS, query.customer_id)]
+    return CustomerOrders(totals, [view(row) for row in rows], after)
+
+
+def in_state(state: OrderState | None) -> str:
+    """The condition, as the indexes know it."""
+    match state:
+        case None | "delivered":
+            return "state = ${}"
+        case "cancelled" | "returned":
+            return f"state = ${{}} AND {UNDONE}"
+        case _:
+            return f"state = ${{}} AND {UNDERWAY}"
+
+
 def view(kept: Kept) -> OrderView:
     return OrderView(**msgspec.structs.asdict(kept.row), version=kept.version, position=kept.positions["order"])
 
 
-QUERIES = {GetOrder: get_order, ListOrders: list_orders}
+QUERIES = {GetOrder: get_order, ListOrders: list_orders, ListCustomerOrders: list_customer_orders}

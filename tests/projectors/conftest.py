@@ -1,14 +1,15 @@
 """The read tables of Daybook in the run's read database, empty for each test."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 
 import pytest_asyncio
 
 from common.config import Settings
 from common.discovery import read_models, tables
-from common.messages import Event
+from common.messages import Event, context_of
 from common.readmodel import ReadModel
 from common.shell.follower import Follower
 from common.store.fold import Happened
@@ -29,11 +30,17 @@ class Shelf:
         self._versions: dict[str, int] = {}
 
     async def happen(self, model: ReadModel, *events: tuple[str, Event]) -> None:
-        """Projects events of streams, in order."""
-        (context,) = model.follows
-        follower = Follower(self.pool, model, SCHEMA)
-        await follower.take(context, [self._happened(context, stream, event) for stream, event in events])
-        assert follower.detached == ""
+        """Projects events of streams, in order; those of one context that follow each other as one batch."""
+        await self.happen_for([model], *events)
+
+    async def happen_for(self, models: Iterable[ReadModel], *events: tuple[str, Event]) -> None:
+        """Projects the same events into several models."""
+        followers = [Follower(self.pool, model, SCHEMA) for model in models]
+        for context, batch in groupby(events, key=lambda each: context_of(type(each[1]))):
+            happened = [self._happened(context, stream, event) for stream, event in batch]
+            for follower in followers:
+                await follower.take(context, happened)
+                assert follower.detached == ""
 
     def _happened(self, context: str, stream: str, event: Event) -> Happened:
         self._positions[context] = position = self._positions.get(context, 0) + 1

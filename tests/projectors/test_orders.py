@@ -1,9 +1,10 @@
 """Orders as they can be asked for."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from msgspec.structs import replace
 
 from common.messages import Event, Rejected
 from common.personal import Personal
@@ -27,9 +28,21 @@ from contexts.order.events import (
     RefundedLine,
     RefundOwed,
 )
-from projectors.orders import MODEL, QUERIES, GetOrder, ListOrders, OrderPage, OrderView
+from projectors.orders import (
+    MODEL,
+    QUERIES,
+    CustomerOrders,
+    CustomerTotals,
+    GetOrder,
+    ListCustomerOrders,
+    ListOrders,
+    OrderPage,
+    OrderState,
+    OrderView,
+)
 from tests.projectors.conftest import NOON, Shelf
 
+WRONG = ["x", "", "0", "ä", "WyJhIiwiYiJd", "W10", "=", "bnVsbA"]
 LINES = (
     OrderLine(sku="1", department="PRODUCE", quantity=2, amount=258, unit_price=129),
     OrderLine(sku="2", department="FUEL", quantity=0, amount=0),
@@ -71,7 +84,7 @@ async def test_a_cancelled_order_says_when_and_why(shelf: Shelf) -> None:
 
 DELIVER_TO = Personal("c1", sealed="c2VhbGVk")
 GOODS = (GoodsLine("1", 2),)
-JOURNEY: tuple[tuple[Event, str], ...] = (
+JOURNEY: tuple[tuple[Event, OrderState], ...] = (
     (OrderAdmitted(site="s1", lines=GOODS, at=NOON), "admitted"),
     (OrderReserved(total=258, currency="USD", payment_method="pm_ok", at=NOON), "reserved"),
     (OrderConfirmed(site="s1", deliver_to=DELIVER_TO, lines=GOODS, at=NOON), "confirmed"),
@@ -148,8 +161,70 @@ async def test_pages_of_orders_meet_without_gap_or_repeat(shelf: Shelf) -> None:
     assert seen == [f"o{i:02}" for i in reversed(range(20))]
 
 
-@pytest.mark.parametrize("after", ["x", "", "0", "ä", "WyJhIiwiYiJd", "W10", "=", "bnVsbA"])
+@pytest.mark.parametrize("after", WRONG)
 async def test_a_wrong_cursor_is_refused(shelf: Shelf, after: str) -> None:
-    with pytest.raises(Rejected) as refused:
-        await shelf.ask(ListOrders(after=after), QUERIES)
-    assert refused.value.code == "malformed"
+    for query in (ListOrders(after=after), ListCustomerOrders(customer_id="c1", after=after)):
+        with pytest.raises(Rejected) as refused:
+            await shelf.ask(query, QUERIES)
+        assert (refused.value.code, refused.value.message) == (
+            "malformed",
+            "not where a page has ended - at `$.after`",
+        )
+
+
+async def test_every_state_is_found_alone_and_among_those_of_a_customer(shelf: Shelf) -> None:
+    ends: dict[OrderState, tuple[Event, ...]] = {
+        "placed": (),
+        "delivered": tuple(event for event, _ in JOURNEY),
+        "cancelled": (OrderCancelled(reason="", at=NOON),),
+        "returned": (
+            OrderDispatched(site="s1", at=NOON),
+            OrderReturned(site="s1", lines=GOODS, reason="address unknown", at=NOON),
+        ),
+    }
+    ends |= {state: tuple(event for event, _ in JOURNEY[: n + 1]) for n, (_, state) in enumerate(JOURNEY[:-1])}
+    assert set(ends) == set(get_args(OrderState))
+    for state, events in ends.items():
+        await shelf.happen(MODEL, *((state, event) for event in (placed(), *events)))
+    for state in ends:
+        assert await listed(shelf, state=state) == [state]
+        found = await ordered(shelf, state=state)
+        assert [order.order_id for order in found.orders] == [state]
+
+
+async def ordered(shelf: Shelf, customer: str = "c1", **wanted: Any) -> CustomerOrders:
+    found: CustomerOrders = await shelf.ask(ListCustomerOrders(customer_id=customer, **wanted), QUERIES)
+    return found
+
+
+async def test_the_orders_of_a_customer_come_with_what_all_of_them_come_to(shelf: Shelf) -> None:
+    hour = timedelta(hours=1)
+    await shelf.happen(
+        MODEL,
+        ("o1", placed()),
+        ("o1", OrderPaid(amount=258, currency="USD", at=NOON)),
+        ("o1", OrderRefunded(refund=1, site="s1", currency="USD", amount=129, lines=(), at=NOON)),
+        ("o2", placed(at=NOON + hour)),
+        ("o3", placed(at=NOON + 2 * hour)),
+        ("o3", OrderCancelled(reason="", at=NOON + 2 * hour)),
+        ("o4", replace(placed(at=NOON + 3 * hour), currency="EUR")),
+        ("o5", placed("c2")),
+    )
+    dollars = CustomerTotals("USD", 2, 516, 1, 258, 129, NOON, NOON + 2 * hour)
+    euros = CustomerTotals("EUR", 1, 258, 0, 0, 0, NOON + 3 * hour, NOON + 3 * hour)
+    found = await ordered(shelf)
+    assert (found.totals, [order.order_id for order in found.orders]) == ([euros, dollars], ["o4", "o3", "o2", "o1"])
+    await shelf.happen(MODEL, ("o6", placed("c3")), ("o6", OrderCancelled(reason="", at=NOON)))
+    assert (await ordered(shelf, "c3")).totals == [CustomerTotals("USD", 0, 0, 1, 0, 0, NOON, NOON)]
+    assert await ordered(shelf, "nobody") == CustomerOrders([], [], None)
+
+
+async def test_pages_of_a_customer_meet_without_gap_or_repeat_and_all_show_the_same_sums(shelf: Shelf) -> None:
+    names = [f"o{i:02}" for i in range(20)]
+    await shelf.happen(MODEL, *((name, placed(at=NOON + timedelta(hours=i // 3))) for i, name in enumerate(names)))
+    await shelf.happen(MODEL, ("other", placed("c2")))
+    pages = [await ordered(shelf, limit=6)]
+    while pages[-1].next:
+        pages.append(await ordered(shelf, limit=6, after=pages[-1].next))
+    assert [order.order_id for page in pages for order in page.orders] == names[::-1]
+    assert {page.totals[0].orders for page in pages} == {20}
