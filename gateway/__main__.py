@@ -2,13 +2,14 @@
 
 import logging
 import sys
+from socket import socket
 
 import uvicorn
 from litestar import Litestar
 
 from common import runtime
 from common.config import ConfigError, Settings
-from gateway.app import build
+from gateway.app import OVER, build
 
 GRACE_S = 10
 KEPT_ALIVE_S = 75
@@ -33,6 +34,19 @@ def config(app: Litestar, settings: Settings) -> uvicorn.Config:
     )
 
 
+def server(app: Litestar, settings: Settings) -> uvicorn.Server:
+    """Who serves it. Stopping waits for what is being answered, so what would go on is ended first."""
+    made = uvicorn.Server(config(app, settings))
+    shutdown = made.shutdown
+
+    async def end_and_shut_down(sockets: list[socket] | None = None) -> None:
+        app.state[OVER].set()
+        await shutdown(sockets)
+
+    made.shutdown = end_and_shut_down  # type: ignore[method-assign]  # It has no other place for this.
+    return made
+
+
 def main() -> int:
     runtime.prepare()
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
@@ -42,7 +56,7 @@ def main() -> int:
     except ConfigError as error:
         print(f"gateway: {error}", file=sys.stderr)
         return 1
-    uvicorn.Server(config(app, settings)).run()
+    server(app, settings).run()
     return 0
 
 

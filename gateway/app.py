@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from types import ModuleType
 from typing import Any, Literal
 
 import msgspec
 from litestar import Litestar, Request, Response
+from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.static_files import create_static_files_router
 
@@ -42,7 +44,10 @@ from gateway.receipts import Receipts
 from gateway.record_door import HistoryDoor, Streams
 from gateway.timeline import TimelineDoor
 from gateway.traffic import Traffic
+from gateway.watching import Watching
 
+OVER = "over"
+"""Where the application's state holds the event that ends what would go on."""
 MOST_WAITING = 4096
 """Requests that wait at once, at most, for the decision of their command, and as many for an answer fresh enough."""
 
@@ -68,6 +73,7 @@ def build(
         exception_handlers={HTTPException: refused_by_the_router, Exception: failed},
         openapi_config=None,
         logging_config=None,
+        state=State({OVER: gateway.watching.over}),
     )
 
 
@@ -84,12 +90,14 @@ class Gateway:
         self._commands, self._queries = command_routes(commands), discovery.query_handlers(read_models)
         self._principals = load_principals(settings.principals, self._contexts)
         self._bus, self._reads = Bus(), ReadDatabase(settings.read_dsn)
-        self.traffic = Traffic()
+        self.traffic, self.watching = Traffic(), Watching()
         self._backlog = Backlog(self._bus, self._contexts, settings.backlog_age_s)
         self._receipts = Receipts(self._bus)
         self._intake = Intake(self._bus, self._receipts, self._backlog)
         self._patience, self._deciding, self._reading = Patience(), Room(MOST_WAITING), Room(MOST_WAITING)
         self._freshness = Freshness(self._bus, self._receipts, self._contexts, self._reading)
+        watched = discovery.buckets(read_models)
+        self._watched = {query for query, kind in discovery.query_models(read_models).items() if kind in watched}
         self._read = Readings(read_models, self._reads.connection, self._freshness.sources)
         self._beats = Beats(self._bus, expected(self._contexts, discovery.query_models(read_models).values()))
         self._lag = Lag(
@@ -101,7 +109,8 @@ class Gateway:
         for each in self._commands:
             yield "POST", each.path, CommandDoor(each, self._principals, self._intake, self._patience, self._deciding)
         for query in self._queries:
-            yield "GET", query.get, QueryDoor(query, self._read, self._contexts, self._principals, self._bus)
+            watch = partial(self.watching.stream, self._read.of(query)) if query in self._watched else None
+            yield "GET", query.get, QueryDoor(query, self._read, self._contexts, self._principals, self._bus, watch)
             if query.stream:
                 streams = Streams(query, self._read, self._contexts)
                 yield "GET", f"{query.get}/history", HistoryDoor(streams, self._principals, self._bus)
@@ -128,6 +137,7 @@ class Gateway:
         yield from (Sample("daybook_backlog_age_seconds", (name,), age) for name, age in self._backlog.ages.items())
         yield Sample("daybook_waiting", ("decision",), self._deciding.inside)
         yield Sample("daybook_waiting", ("freshness",), self._reading.inside)
+        yield Sample("daybook_waiting", ("change",), self.watching.room.inside)
 
     @asynccontextmanager
     async def running(self, app: Litestar) -> AsyncIterator[None]:
@@ -150,7 +160,7 @@ class Gateway:
             await self._reads.close()
 
     def _described(self) -> Description:
-        described = openapi.operations(self._commands, self._queries)
+        described = openapi.operations(self._commands, self._queries, self._watched)
         plain = described.plain
         plain("/commands/{context}/{command_id}", "Receipt", "What became of a command that you have sent",
               {200: Receipt, 202: Undecided}, 401, 404, 503)  # fmt: skip

@@ -5,13 +5,14 @@ handler takes 127 (uvicorn with uvloop and httptools), because no signature is p
 """
 
 from collections.abc import Callable
+from http import HTTPStatus
 from time import perf_counter
 from typing import Literal
 
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from gateway.http import Answer, Asked, Door, Gone, give, headers_of
+from gateway.http import Answer, Asked, Door, Gone, Stream, give, headers_of, pour
 from gateway.problems import Problem, internal
 
 Count = Callable[[str, str, int, float], None]
@@ -40,12 +41,17 @@ def doorway(door: Door, method: str, path: str, count: Count) -> ASGIApp:
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         began = perf_counter()
         asked = Asked(scope["path_params"], scope["query_string"], headers_of(scope["headers"]), receive)
+        answer: Answer | Stream
         try:
             answer = await door(asked)
         except Gone:
             return
         except Exception as error:
             answer = problem_of(error)
+        if isinstance(answer, Stream):
+            count(method, path, HTTPStatus.OK, began)
+            await pour(answer, receive, send)
+            return
         await give(answer, send)
         count(method, path, answer.status, began)
 

@@ -1,7 +1,7 @@
 """What a door gets of a request and what it gives back, in plain ASGI."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -25,6 +25,13 @@ class Answer(Struct, frozen=True):
     headers: tuple[Header, ...] = (JSON,)
 
 
+class Stream(Struct, frozen=True):
+    """A response that goes on, chunk by chunk. The chunks are closed when the caller has hung up."""
+
+    headers: tuple[Header, ...]
+    chunks: AsyncGenerator[bytes, None]
+
+
 class Asked(Struct):
     """A request: path parameters, query string as sent, headers by lower-case name (`headers_of`)."""
 
@@ -34,7 +41,7 @@ class Asked(Struct):
     receive: Any
 
 
-Door = Callable[[Asked], Awaitable[Answer]]
+Door = Callable[[Asked], Awaitable[Answer | Stream]]
 
 
 def headers_of(pairs: Iterable[Header]) -> dict[bytes, bytes]:
@@ -51,6 +58,32 @@ async def give(answer: Answer, send: Send) -> None:
     headers = [*answer.headers, *length]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+
+
+async def pour(stream: Stream, receive: Receive, send: Send) -> None:
+    """Sends the chunks as fast as the caller takes them, until there are no more or nobody is there."""
+    await send({"type": "http.response.start", "status": 200, "headers": list(stream.headers)})
+    leaving = asyncio.ensure_future(hung_up(receive))
+    try:
+        while (chunk := await next_chunk(stream.chunks, leaving)) is not None:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        if not leaving.done():
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+    finally:
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        await stream.chunks.aclose()
+
+
+async def next_chunk(chunks: AsyncGenerator[bytes, None], leaving: asyncio.Future[None]) -> bytes | None:
+    """None when there are no more, or the caller leaves."""
+    coming = asyncio.ensure_future(anext(chunks, None))
+    try:
+        await asyncio.wait((coming, leaving), return_when=asyncio.FIRST_COMPLETED)
+        return coming.result() if coming.done() else None
+    finally:
+        coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)
 
 
 class Gone(Exception):

@@ -3,7 +3,7 @@
 import inspect
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -23,6 +23,7 @@ from gateway.openapi_texts import (
     COMMAND_HEADERS,
     CONDITIONS,
     DECIDED,
+    EVENTS,
     FRESHNESS,
     IF_NONE_MATCH,
     PLACE,
@@ -90,7 +91,8 @@ class Description:
         operation["description"] += f"\n\nRoles: {', '.join(sorted(declared.roles))}."
         self._add("post", route.path, operation)
 
-    def query(self, query: type[Query]) -> None:
+    def query(self, query: type[Query], watched: bool = False) -> None:
+        """`watched` ones are told as they change to who asks for an event stream."""
         answers = (query.answer, AsOfAnswer) if query.stream else (query.answer or Any,)
         operation = self._operation(query) | {
             "tags": ["queries"],
@@ -104,9 +106,11 @@ class Description:
             "responses": {
                 "200": self._response("The answer", *answers) | {"headers": described_headers(FRESHNESS)},
                 "304": {"description": "There is no other answer than the one you have"},
-                **self._troubles(400, 401, 404, 409, 503),
+                **self._troubles(400, 401, *([403] if watched else []), 404, 409, 503),
             },
         }
+        if watched:
+            operation["responses"]["200"]["content"] |= {"text/event-stream": {"schema": EVENTS}}
         self._add("get", query.get, operation)
 
     def plain(
@@ -220,12 +224,14 @@ def _personal(kind: Any) -> dict[str, Any]:
     raise NotImplementedError(kind)
 
 
-def operations(routes: Iterable[CommandRoute], queries: Iterable[type[Query]]) -> Description:
+def operations(
+    routes: Iterable[CommandRoute], queries: Iterable[type[Query]], watched: Collection[type[Query]] = ()
+) -> Description:
     described = Description()
     for route in routes:
         described.command(route)
     for query in queries:
-        described.query(query)
+        described.query(query, query in watched)
         if query.stream:
             described.history(query)
             described.timeline(query)

@@ -81,6 +81,11 @@ PLACE = {
 FRESHNESS = PLACE | {
     "ETag": "The version of the stream, where the answer is about one",
 }
+EVENTS = {
+    "type": "string",
+    "description": "Takes the role watch. Server-sent events: what there is now and each change, as JSON in `data`, "
+    "with the version as `id`; a comment every 10 seconds. Ends when one of the states in `until` is reached.",
+}
 AS_OF = {
     "name": "as_of",
     "in": "query",

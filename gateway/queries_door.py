@@ -1,26 +1,29 @@
 """The doors for queries from the read tables, and for receipts."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 
 import msgspec
 
 from common.messages import Query, Rejected
 from common.personal import encode_personal
-from common.principals import Principals
+from common.principals import Principal, Principals
 from common.shell.answers import NOTHING, Ask
 from common.shell.reading import Found
 from common.shell.unanswered import Unanswered
 from common.shell.wish import PLAIN, Wish, wished
 from common.subjects import is_token
-from gateway.http import JSON, Answer, Asked, Header, while_there
+from gateway.http import JSON, Answer, Asked, Header, Stream, while_there
 from gateway.identity import identified
 from gateway.link import Bus
 from gateway.parameters import parameters, seconds, strict
 from gateway.problems import Problem, refused_input, unanswered
 from gateway.receipts import Receipts, Silent
 from gateway.record_door import Streams, as_of, no_answer
+from gateway.watching import EVENT_STREAM
 
 RECEIPT_S = 2.0
+Watch = Callable[[Query, Principal, frozenset[str]], Awaitable[Stream]]
+"""Tells a principal what there is and each change, until one of these states. Raises as `Ask` does."""
 NOT_SHARED: Header = (b"cache-control", b"private, no-cache")
 """No cache may keep an answer from who asks for another one, with `Daybook-After` or another key."""
 
@@ -31,12 +34,13 @@ class QueryDoor:
     """Answers one type of query, from the read tables; with `as_of`, from the record."""
 
     def __init__(
-        self, query: type[Query], ask: Ask, contexts: Collection[str], principals: Principals, bus: Bus
-    ) -> None:
-        self._query, self._ask, self._principals, self._bus = query, ask, principals, bus
+        self, query: type[Query], ask: Ask, contexts: Collection[str], principals: Principals, bus: Bus,
+        watch: Watch | None = None,
+    ) -> None:  # fmt: skip
+        self._query, self._ask, self._principals, self._bus, self._watch = query, ask, principals, bus, watch
         self._streams = Streams(query, ask, contexts)
 
-    async def __call__(self, asked: Asked) -> Answer:
+    async def __call__(self, asked: Asked) -> Answer | Stream:
         principal = identified(asked, self._principals)
         given = parameters(asked.path, asked.query)
         moment = given.pop("as_of", None) if self._query.stream else None
@@ -46,6 +50,8 @@ class QueryDoor:
         try:
             refuse_until(given, self._query)
             wish = wish_of(asked, given if self._query.awaits else {})
+            if self._watch and EVENT_STREAM in asked.headers.get(b"accept", b""):
+                return await self._watched(self._watch, strict(given, self._query), principal, wish)
             answering = self._ask(strict(given, self._query), principal.name, wish)
             found = await (answering if wish.plain else while_there(asked.receive, answering))
         except Rejected as rejected:
@@ -53,6 +59,12 @@ class QueryDoor:
         except Unanswered as why:
             raise unanswered(why) from None
         return given_back(found, asked.headers.get(b"if-none-match"))
+
+    async def _watched(self, watch: Watch, query: Query, principal: Principal, wish: Wish) -> Stream:
+        """Told from then on when what is wished to be seen can be seen."""
+        if wish.after:
+            await self._ask(query, principal.name, msgspec.structs.replace(wish, until=frozenset()))
+        return await watch(query, principal, wish.until)
 
 
 def refuse_until(given: dict[str, str], query: type[Query]) -> None:

@@ -6,7 +6,7 @@ all the same, since news can be lost.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from math import ceil, inf
 from time import monotonic
@@ -76,6 +76,29 @@ class Reading:
                 return await self._awaited(query, principal, wish)
         except Full as full:
             raise too_many(full) from None
+
+    async def changes(self, query: Query) -> AsyncGenerator[Found | None, None]:
+        """None once changes are heard of; then what there is, if anything, and whatever else there is later.
+
+        Of values that follow each other closely some may be left out, never the last. Raises `Unanswered` when the bus
+        does not take note in the beginning.
+        """
+        shown, wanted = None, list[After]()
+        async with happenings(self._sources.nc(), stream_key(query), monotonic() + LONGEST_PAUSE_S) as happened:
+            yield None
+            while True:
+                found = await self._seen(query, wanted)
+                if found and found.value not in (None, shown):
+                    shown = found.value
+                    yield found
+                wanted = self._followed(query, await happened(LONGEST_PAUSE_S))
+
+    async def _seen(self, query: Query, wanted: Wanted) -> Found | None:
+        """What is there as soon as these positions are shown; None when that cannot be said."""
+        try:
+            return await self._look_when_told(query, wanted, monotonic() + LONGEST_PAUSE_S)
+        except Unanswered:
+            return None
 
     async def _awaited(self, query: Query, principal: str, wish: Wish) -> Found:
         deadline = monotonic() + wish.wait_s

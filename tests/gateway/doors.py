@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-import uvicorn
 from msgspec import Struct
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -23,7 +22,7 @@ from common.principals import ensure_principals
 from common.recorded import Receipt
 from common.servers.files import free_port
 from contexts.order.commands import CancelOrder, PlaceOrder
-from gateway.__main__ import config
+from gateway.__main__ import server as server_of
 from gateway.app import build
 from tests.bus.server import Server
 
@@ -69,7 +68,7 @@ async def open_doors(server: Server, data: Path, **changes: Any) -> AsyncIterato
     )  # fmt: skip
     settings = msgspec.structs.replace(settings, **changes)
     ensure_principals(settings, CONTEXTS)
-    serving = uvicorn.Server(config(build(settings, discovery.commands()), settings))
+    serving = server_of(build(settings, discovery.commands()), settings)
     serving.capture_signals = nullcontext  # type: ignore[assignment]  # The test run keeps its own.
     task = asyncio.create_task(serving.serve())
     nc = await server.connect()

@@ -62,6 +62,14 @@ async def test_headers_of_commands_and_of_the_record_are_described(doors: Doors)
     assert {"until", "wait"} <= {each["name"] for each in paths["/orders/{order_id}"]["get"]["parameters"]}
 
 
+async def test_what_can_be_watched_is_described_as_a_stream_of_events(doors: Doors) -> None:
+    paths = (await document(doors))["paths"]
+    got = {path: methods["get"]["responses"]["200"] for path, methods in paths.items() if "get" in methods}
+    watched = {model.name for model in discovery.buckets(discovery.read_models().values())}
+    assert {path.split("/")[1] for path, each in got.items() if "text/event-stream" in each["content"]} == watched
+    assert "403" in paths["/order-status/{order_id}"]["get"]["responses"]
+
+
 async def test_every_reference_leads_somewhere(doors: Doors) -> None:
     found = await document(doors)
 
