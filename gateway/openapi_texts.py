@@ -38,7 +38,8 @@ QUERY_HEADERS = [
 IF_NONE_MATCH = {
     "name": "If-None-Match",
     "in": "header",
-    "description": "The `ETag` of an answer one has: 304 when there is no other.",
+    "description": "The `ETag` of an answer one has: 304 when there is no other. An answer of several records, such as "
+    "a product with its stock, is always sent.",
     "schema": {"type": "string"},
 }
 UNTIL = [

@@ -7,6 +7,7 @@ import msgspec
 from common.messages import Query, Rejected
 from common.personal import encode_personal
 from common.principals import Principal, Principals
+from common.recorded import POSITION_HEADER
 from common.shell.answers import NOTHING, Ask
 from common.shell.reading import Found
 from common.shell.unanswered import Unanswered
@@ -90,9 +91,14 @@ def given_back(found: Found, known: bytes | None) -> Answer:
     headers.append(NOT_SHARED)
     if found.value is None:
         raise Problem(404, "not-found", NOTHING, *headers)
-    if known is not None and is_known(found.headers.get("ETag"), known):
+    if known is not None and of_one_record(found) and is_known(found.headers.get("ETag"), known):
         return Answer(304, b"", tuple(headers))
     return Answer(200, _encoder.encode(found.value), (JSON, *headers))
+
+
+def of_one_record(found: Found) -> bool:
+    """Whether the tag, a stream's version, stands for all of the answer: a product's stock changes without it."""
+    return len(found.headers.get(POSITION_HEADER, "").split(", ")) == 1
 
 
 def is_known(tag: str | None, known: bytes) -> bool:
