@@ -46,7 +46,7 @@ def test_as_json_it_is_the_glossary_itself() -> None:
     assert msgspec.json.decode(ran("--json").stdout, type=Glossary) == glossary()
     of_stock = msgspec.json.decode(ran("stock", "--json").stdout, type=Glossary)
     assert [each.name for each in of_stock.contexts] == ["stock"]
-    assert [each.name for each in of_stock.read_models] == ["stock_levels"]
+    assert [each.name for each in of_stock.read_models] == ["closing_stock", "products", "stock_levels"]
 
 
 def test_a_context_that_is_not_there_is_named_with_those_that_are() -> None:

@@ -139,7 +139,7 @@ def test_each_day_closes_with_what_its_movements_come_to_and_the_last_with_what_
 ) -> None:
     """In whatever order the days of business come in: the record goes by another time."""
     events = [replace(event, at=noon(day)) for event, day in zip(history(commands), days, strict=False)]
-    moved = [event for event in events if isinstance(event, MODEL.follows["stock"])]
+    moved: list[Any] = [event for event in events if isinstance(event, MODEL.follows["stock"])]
 
     async def check() -> None:
         async with emptied(settings, MODEL) as shelf:
