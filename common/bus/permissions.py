@@ -118,16 +118,20 @@ def watching(buckets: Iterable[str]) -> list[str]:
     """What NATS clients ask to get from a bucket and to watch it, and nothing that changes it.
 
     The server delivers to a consumer wherever that says. So what lies in a bucket never carries our version header.
+    A consumer is told on `$JS.FC` that it may go on.
     """
     verbs = (
         "STREAM.INFO.KV_{}",
+        "STREAM.MSG.GET.KV_{}",
         "DIRECT.GET.KV_{}.>",
+        "CONSUMER.CREATE.KV_{}",
         "CONSUMER.CREATE.KV_{}.>",
         "CONSUMER.DELETE.KV_{}.*",
         "CONSUMER.INFO.KV_{}.*",
         "CONSUMER.MSG.NEXT.KV_{}.*",
     )
-    return [f"$JS.API.{verb.format(bucket)}" for bucket in buckets for verb in verbs]
+    asked = [f"$JS.API.{verb.format(bucket)}" for bucket in buckets for verb in verbs]
+    return asked + [f"$JS.FC.KV_{bucket}.>" for bucket in buckets]
 
 
 def inbox(user: str) -> str:

@@ -7,6 +7,7 @@ import pytest
 import pytest_asyncio
 from nats.aio.client import Client
 
+from tests.bus.rights import as_user, doors  # noqa: F401  # Fixtures.
 from tests.bus.server import Server
 
 

@@ -1,109 +1,19 @@
 """Who may say and hear what, on a real server with the users as they are generated (design section 11, protocol P4)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 import nats.errors
 import pytest
-import pytest_asyncio
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from common.bus.api import ask_jetstream
-from common.bus.connect import BusErrors
-from common.bus.permissions import nats_users
-from common.bus.provision import COMMANDS, provision_streams
+from common.bus.provision import COMMANDS
 from common.bus.pull import Puller
-from common.messages import Command
-from common.principals import Entry, hash_password
 from common.recorded import VERSION_HEADER
+from tests.bus.rights import OPEN, Connect
 from tests.bus.server import Server, until
-
-
-class Open(Command, key="door", post="/doors/{door}/open", roles={"guest"}):
-    door: str
-
-
-class Lock(Command, key="door", post="/doors/{door}/lock", roles={"keeper"}):
-    door: str
-
-
-class RecordAlarm(Command, key="door"):
-    """Taken from reactions only: it has no route."""
-
-    door: str
-
-
-COMMANDS_OF = {"door": (Open, Lock, RecordAlarm), "bell": (), "lamp": ()}
-OWN = ("admin", "gateway", "answers", "projectors", "context-door", "context-bell", "context-lamp")
-OPEN = "command.alice.door.d1.Open"
-Connect = Callable[[str], Awaitable["User"]]
-
-
-class User:
-    """A connection and what the server has told it that it may not do."""
-
-    def __init__(self, nc: Client, errors: BusErrors) -> None:
-        self.nc, self.errors = nc, errors
-
-    async def may_publish(self, subject: str, reply: str = "") -> bool:
-        """Publishes; whether the server took it."""
-        before = self.errors.counts["denied"]
-        await self.nc.publish(subject, b"", reply=reply)
-        await self.nc.flush()
-        return self.errors.counts["denied"] == before
-
-    async def may_subscribe(self, subject: str) -> bool:
-        before = self.errors.counts["denied"]
-        await self.nc.subscribe(subject)
-        await self.nc.flush()
-        return self.errors.counts["denied"] == before
-
-
-@pytest_asyncio.fixture(scope="module")
-async def doors(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
-    """A server with two principals and two contexts; every password is the user's name."""
-    entries = [
-        Entry(name, roles, "", hash_password(name)) for name, roles in (("alice", ["guest"]), ("bob", ["keeper"]))
-    ]
-    hashes = {user: hash_password(user) for user in OWN}
-    server = Server(
-        tmp_path_factory.mktemp("doors"), nats_users(entries, COMMANDS_OF, ["FindDoor"], hashes, {"door": ["bell"]})
-    )
-    await server.start()
-    async with user(server, "admin") as admin:
-        await provision_streams(admin.nc, sorted(COMMANDS_OF))
-    yield server
-    await server.kill()
-
-
-@pytest_asyncio.fixture
-async def as_user(doors: Server) -> AsyncIterator[Connect]:
-    """Connects as a user of this name."""
-    made: list[User] = []
-
-    async def connect(name: str) -> User:
-        made.append(await log_in(doors, name))
-        return made[-1]
-
-    yield connect
-    for each in made:
-        await each.nc.close()
-
-
-@asynccontextmanager
-async def user(server: Server, name: str) -> AsyncIterator[User]:
-    found = await log_in(server, name)
-    yield found
-    await found.nc.close()
-
-
-async def log_in(server: Server, name: str) -> User:
-    errors = BusErrors()
-    return User(await server.connect(name, error_cb=errors.note), errors)
 
 
 async def test_a_principal_sends_the_commands_of_its_roles_and_asks_in_its_own_name(as_user: Connect) -> None:
@@ -143,6 +53,10 @@ async def test_a_principal_sends_the_commands_of_its_roles_and_asks_in_its_own_n
         "$JS.API.STREAM.MSG.GET.COMMANDS",
         "$JS.API.CONSUMER.CREATE.COMMANDS.c",
         "$JS.API.CONSUMER.CREATE.EVENTS_door.c",
+        "$JS.API.CONSUMER.CREATE.KV_door-state.c",  # Without the role.
+        "$JS.API.STREAM.INFO.KV_door-state",
+        "$JS.API.DIRECT.GET.KV_door-state.$KV.door-state.d1",
+        "$KV.door-state.d1",
         "$SYS.REQ.USER.INFO2",
     ],
 )

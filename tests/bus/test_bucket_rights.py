@@ -1,0 +1,139 @@
+"""Who may get from a bucket, watch it and put into it, on a real server (design section 11)."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from nats.aio.msg import Msg
+
+from common.bus.api import ask_jetstream
+from common.bus.bucket import FOLD_HEADER, Entry
+from common.bus.direct import direct, one
+from common.bus.provision import COMMANDS
+from common.bus.pull import Puller
+from common.recorded import VERSION_HEADER
+from tests.bus.rights import BUCKET, OPEN, Connect, Standing
+from tests.bus.server import until
+
+
+async def test_who_may_watch_gets_and_watches_as_every_nats_client_does(as_user: Connect) -> None:
+    admin, carol = await as_user("admin"), await as_user("carol")
+    await admin.nc.jetstream().publish("$KV.door-state.d1", b"open")
+    found: Any = await carol.nc.jetstream().key_value("door-state")
+    assert (await found.get("d1")).value == b"open"
+    watcher = await found.watch("d1")
+    assert (await watcher.updates()).value == b"open"
+    assert await watcher.updates() is None  # It has caught up.
+    await admin.nc.jetstream().publish("$KV.door-state.d1", b"shut")
+    assert (await watcher.updates()).value == b"shut"
+    await watcher.stop()
+    assert "d1" in await found.keys()
+    puller = Puller(carol.nc, "KV_door-state", ["$KV.door-state.d1"], 1)
+    assert [each.data for each in await puller.take(10, 5)] == [b"shut"]
+    await puller.close()
+    assert await carol.may_publish("$JS.FC.KV_door-state.c.1")
+    assert carol.errors.counts == {}
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "$KV.door-state.d1",
+        "$KV.door-state.checkpoint.door",
+        "$JS.API.STREAM.PURGE.KV_door-state",
+        "$JS.API.STREAM.DELETE.KV_door-state",
+        "$JS.API.STREAM.UPDATE.KV_door-state",
+        "$JS.API.STREAM.MSG.DELETE.KV_door-state",
+        "$JS.API.CONSUMER.NAMES.KV_door-state",  # Who else watches is not to be known.
+        "$JS.API.CONSUMER.LIST.KV_door-state",
+        *(
+            f"$JS.API.{verb}"
+            for stream in ("KV_bell-state", "EVENTS_door", COMMANDS)
+            for verb in (f"CONSUMER.CREATE.{stream}.c", f"DIRECT.GET.{stream}.x", f"STREAM.MSG.GET.{stream}")
+        ),
+        "$JS.API.STREAM.NAMES",
+        "$JS.API.STREAM.CREATE.KV_door-state",
+        OPEN,
+    ],
+)
+async def test_who_may_watch_changes_nothing_and_reads_nothing_else(as_user: Connect, subject: str) -> None:
+    assert not await (await as_user("carol")).may_publish(subject)
+
+
+async def test_who_may_watch_hears_nothing_but_their_own_inbox(as_user: Connect) -> None:
+    carol = await as_user("carol")
+    for subject in ("_INBOX.>", "_INBOX.bob.>", "_INBOX.projectors.>", "$KV.door-state.>", "$KV.>", "$JS.EVENT.>"):
+        assert not await carol.may_subscribe(subject)
+
+
+@pytest.mark.parametrize("forged", ["event.door.Opened.d1", "receipt.bob.door.c1", "moved.doors", "beat.relay.door"])
+async def test_what_a_watcher_has_delivered_elsewhere_is_no_word_of_ours_there(as_user: Connect, forged: str) -> None:
+    """The server delivers to a consumer wherever that says, with the headers that a value has in the bucket."""
+    admin, carol, projectors = await as_user("admin"), await as_user("carol"), await as_user("projectors")
+    put = BUCKET.put(forged.replace(".", "-"), Entry(0, 1, 1, Standing("d1")))
+    heard: asyncio.Queue[Msg] = asyncio.Queue()
+    await admin.nc.subscribe(forged, cb=heard.put)
+    await admin.nc.flush()
+    config = {"name": "forged", "deliver_subject": forged, "ack_policy": "none", "filter_subject": put.subject}
+    question = {"stream_name": "KV_door-state", "config": config, "action": "create"}
+    await ask_jetstream(carol.nc, f"CONSUMER.CREATE.KV_door-state.forged.{put.subject}", question)
+    await projectors.nc.jetstream().publish(put.subject, put.body, headers=dict(put.headers))
+    told = await asyncio.wait_for(heard.get(), 5)
+    assert FOLD_HEADER in (told.headers or {})
+    assert VERSION_HEADER not in (told.headers or {})
+    await ask_jetstream(carol.nc, "CONSUMER.DELETE.KV_door-state.forged", {})
+
+
+@pytest.mark.parametrize("place", ["KV_door-state.>", "COMMANDS", "EVENTS_door"])
+async def test_nothing_is_deleted_by_what_a_watcher_has_delivered_to_the_api(as_user: Connect, place: str) -> None:
+    """A heartbeat is empty, which is how one asks to delete a stream: the server delivers where somebody listens."""
+    admin, carol = await as_user("admin"), await as_user("carol")
+    config = {
+        "name": "deadly",
+        "deliver_subject": f"$JS.API.STREAM.DELETE.{place.removesuffix('.>')}",
+        "idle_heartbeat": 100_000_000,
+        "deliver_policy": "new",
+        "ack_policy": "none",
+    }
+    question = {"stream_name": "KV_door-state", "config": config, "action": "create"}
+    await ask_jetstream(carol.nc, "CONSUMER.CREATE.KV_door-state.deadly", question)
+    await admin.nc.jetstream().publish("$KV.door-state.d2", b"open")
+
+    async def asked() -> bool:
+        info = await ask_jetstream(admin.nc, "CONSUMER.INFO.KV_door-state.deadly", {})
+        return bool(info["num_pending"] == 1)  # Nothing was delivered.
+
+    await until(asked)
+    for stream in ("KV_door-state", COMMANDS, "EVENTS_door"):
+        await ask_jetstream(admin.nc, f"STREAM.INFO.{stream}", {})
+    await ask_jetstream(carol.nc, "CONSUMER.DELETE.KV_door-state.deadly", {})
+
+
+async def test_projectors_keep_their_bucket_and_no_other(as_user: Connect) -> None:
+    projectors = await as_user("projectors")
+    await projectors.nc.jetstream().publish("$KV.door-state.d3", b"{}")
+    await ask_jetstream(projectors.nc, "STREAM.CREATE.KV_door-state", BUCKET.config)  # As it is.
+    assert await one(projectors.nc, "KV_door-state", "$KV.door-state.d3")
+    question = {"multi_last": ["$KV.door-state.d3"]}
+    assert [each.data for each in await direct(projectors.nc, "KV_door-state", question)] == [b"{}"]
+    assert projectors.errors.counts == {}
+    for subject in (
+        "$KV.bell-state.b1",
+        "$JS.API.STREAM.CREATE.KV_bell-state",
+        "$JS.API.STREAM.DELETE.KV_door-state",
+        "$JS.API.STREAM.PURGE.KV_door-state",
+        "$JS.API.STREAM.UPDATE.KV_door-state",
+    ):
+        assert not await projectors.may_publish(subject)
+
+
+async def test_the_gateway_gets_from_a_bucket_and_puts_nothing(as_user: Connect) -> None:
+    gateway = await as_user("gateway")
+    await one(gateway.nc, "KV_door-state", "$KV.door-state.d3")
+    assert gateway.errors.counts == {}
+    for subject in (
+        "$KV.door-state.d1",
+        "$JS.API.CONSUMER.CREATE.KV_door-state.c",
+        "$JS.API.STREAM.INFO.KV_door-state",
+    ):
+        assert not await gateway.may_publish(subject)
