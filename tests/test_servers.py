@@ -148,6 +148,13 @@ async def make_message(settings: Settings) -> int:
         await connection.close()
 
 
+async def kill_and_delete(servers: Servers, folder: Path) -> None:
+    old = servers.supervisor.pids[folder.name]
+    os.kill(old, 9)
+    shutil.rmtree(folder, ignore_errors=True)
+    await until(lambda: servers.supervisor.pids[folder.name] != old)
+
+
 async def kill(servers: Servers, name: str) -> None:
     old = servers.supervisor.pids[name]
     os.kill(old, 9)
@@ -170,6 +177,21 @@ async def test_data_outlives_kill_and_restart(data: Path) -> None:
     async with running_servers(data, []) as servers:
         assert await rows(servers.settings.default_write_dsn) == 2
         assert await make_message(servers.settings) == 3
+
+
+@pytest.mark.usefixtures("everyone")
+async def test_a_read_server_that_lost_its_folder_is_made_again_and_a_write_server_never_is(data: Path) -> None:
+    async with running_servers(data, []) as servers:
+        await make_row(servers.settings.read_dsn)
+        await kill_and_delete(servers, data / "postgres-read")
+        await until(lambda: postgres.postgres_answers(servers.settings.read_dsn))
+        with pytest.raises(asyncpg.UndefinedTableError):
+            await rows(servers.settings.read_dsn)
+        (data / "postgres-write").rename(data / "elsewhere")
+        os.kill(servers.supervisor.pids["postgres-write"], 9)
+        log = data / "logs" / "postgres-write.log"
+        await until(lambda: "No such file" in log.read_text())
+        assert not (data / "postgres-write").exists()
 
 
 @pytest.mark.usefixtures("everyone")

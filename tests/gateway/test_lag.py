@@ -282,7 +282,8 @@ async def test_a_table_that_is_built_is_a_line_of_its_own_and_is_forgotten_when_
     doors: Doors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await said(doors, "projector", "orders", state="rebuilding", version=1, generation=9)
-    await said(doors, "projector", "orders__2", state="rebuilding", version=2, building=True, position=3)
+    beside = {"model": "orders__2", "version": 2, "building": True, "position": 3}
+    await said(doors, "projector", "orders__2", state="rebuilding", **beside)
     async with head(doors, 9, 50_000.0):
         await line(doors, state="rebuilding", head=9)
         now = monotonic()
