@@ -1,0 +1,74 @@
+"""A short year is played, measured and shown; what is made of looks and of the record is right."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import pytest
+from rich.console import Console
+
+from contexts.order.events import OrderDelivered, OrderPlaced
+from tests.load.processes import MIB, Look, between, cpu_between, memories
+from tests.load.stages import counted
+from tests.load.year import Lag, data_in, lags_of, on_its_own
+from tests.load.year_shown import show
+
+BASKETS = 12
+
+
+async def test_a_short_year_is_played_to_its_end_and_all_is_measured() -> None:
+    with data_in(None) as data:
+        year = await on_its_own(data, str(BASKETS), "nats")
+    assert (year.baskets, year.stages.stages["OrderDelivered"].orders) == (BASKETS, BASKETS)
+    assert {"nats", "projectors", "gateway", "postgres-read", "context-order", "replay"} <= year.memory.keys()
+    assert all(memory.peak > 1 for memory in year.memory.values())
+    assert {"order.events", "order.receipts"} <= year.disk.write_tables.keys()
+    assert year.disk.per_order > 0
+    assert "orders of order" in year.lags
+    console = Console(width=100, record=True)
+    show(year, console)
+    assert f"{BASKETS} orders by nats" in console.export_text()
+
+
+def test_a_folder_that_holds_data_is_not_played_into(tmp_path: Path) -> None:
+    with data_in(tmp_path / "kept") as data:
+        data.mkdir()
+    with pytest.raises(click.ClickException), data_in(tmp_path / "kept"):
+        pass
+
+
+def test_stages_are_counted_by_second_from_the_first_order_on() -> None:
+    def at(second: float) -> datetime:
+        return datetime.fromtimestamp(1000 + second, UTC)
+
+    found = counted([("OrderPlaced", 1000, 3, at(0.5), at(0.9)), ("OrderPlaced", 1002, 1, at(2.1), at(2.1)),
+                     ("OrderDelivered", 1004, 4, at(4.0), at(4.5))])  # fmt: skip
+    assert found.stages[OrderPlaced.__name__].by_second == [3, 0, 1, 0, 0]
+    assert found.stages[OrderDelivered.__name__].by_second == [0, 0, 0, 0, 4]
+    assert (found.orders, found.seconds, found.fulfilled_per_s) == (4, 4.0, 1.0)
+    with pytest.raises(ValueError, match="no order"):
+        counted([])
+
+
+def test_memory_is_told_by_its_peak_and_by_how_it_grows_in_the_second_half() -> None:
+    sizes = [10, 90, 50, 50, 50, 60, 70]
+    looks = [Look(10.0 * n, {"a": size * MIB, "b": MIB}, {}) for n, size in enumerate(sizes)]
+    found = memories(looks)
+    assert list(found) == ["a", "b"]
+    assert found["a"].peak == 90
+    assert found["a"].grows_a_minute == pytest.approx(42)
+    assert found["b"].grows_a_minute == 0
+
+
+def test_cpu_is_counted_from_the_first_look_to_the_last_and_from_nothing_for_who_came_later() -> None:
+    looks = [Look(float(n), {}, {"a": 5.0 + n} | ({"b": 3.0 * n} if n > 1 else {})) for n in range(5)]
+    assert cpu_between(between(looks, 1, 3)) == {"b": 9.0, "a": 2.0}
+    assert cpu_between(looks[:1]) == {}
+
+
+def test_lags_are_told_by_the_middle_of_all_looks_and_the_worst() -> None:
+    def look(p50: object, p99: object) -> dict[str, object]:
+        return {"read_models": [{"model": "orders", "context": "order", "p50_ms": p50, "p99_ms": p99}]}
+
+    looks = [look("unknown", "unknown"), look(1.0, 10.0), look(3.0, 90.0), look(2.0, 20.0), {}]
+    assert lags_of(looks) == {"orders of order": Lag(2.0, 20.0, 90.0)}
