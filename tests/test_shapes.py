@@ -3,13 +3,8 @@
 Nothing else would notice. A state from an old snapshot would go on, as the old fold had left it, into new decisions.
 """
 
-import ast
-import hashlib
-import inspect
 import sys
-from collections.abc import Callable, Iterator
-from textwrap import dedent
-from types import FunctionType
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,7 +12,7 @@ from msgspec.structs import replace
 
 from common.context import Context
 from common.discovery import contexts
-from common.messages import Event
+from tests import sources
 
 PINNED = {"customer": (1, "2f2ab491dffc91c2"), "stock": (1, "6fda87aa6a3f3b62")}
 """By context: the shape of its snapshots, and the digest of what that shape stands for."""
@@ -31,54 +26,19 @@ RAISE_IT = """How {name} folds its events, or how its state rests, is not what i
 WITH_SNAPSHOTS = {name: context for name, context in contexts().items() if context.snapshot}
 
 
+def is_of_contexts(module: str) -> bool:
+    return module.startswith("contexts.") or module == __name__
+
+
 def digest(context: Context) -> str:
     """Of the code that a snapshot's meaning hangs on, without comments and docstrings."""
     assert context.snapshot
     roots = (context.evolve, context.snapshot.freeze, context.snapshot.thaw, context.snapshot.form)
-    sources = sorted(sources_of(roots))
-    return hashlib.sha256("\n".join(sources).encode()).hexdigest()[:16]
+    return sources.digest(sources_of(roots))
 
 
 def sources_of(roots: tuple[Any, ...]) -> set[str]:
-    """The sources of these functions and classes and of all of the contexts that they name; constants by value."""
-    waiting, met, found = list(roots), set[int](), set[str]()
-    while waiting:
-        thing = waiting.pop()
-        if id(thing) in met:
-            continue
-        met.add(id(thing))
-        tree = ast.parse(dedent(inspect.getsource(thing)))
-        found.add(f"{thing.__module__}.{thing.__qualname__}: {plain(tree)}")
-        for name, named in named_in(thing, tree):
-            if is_code(named):
-                waiting.append(named)
-            elif isinstance(named, int | str | tuple | dict | frozenset):
-                value = sorted(map(repr, named)) if isinstance(named, frozenset) else named
-                found.add(f"{thing.__module__}.{name}: {value!r}")
-    return found
-
-
-def named_in(thing: Any, tree: ast.AST) -> Iterator[tuple[str, Any]]:
-    """What the names in the source stand for in its module; a function's own variables stand for nothing there."""
-    own = thing.__code__.co_varnames if isinstance(thing, FunctionType) else ()
-    read = (node for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load))
-    names = {node.id for node in read} - set(own)
-    module = vars(sys.modules[thing.__module__])
-    yield from ((name, module[name]) for name in names if name in module)
-
-
-def is_code(thing: Any) -> bool:
-    """Whether it is a function or a class of the contexts or of this test. Events are vocabulary, stored for ever."""
-    if not isinstance(thing, FunctionType | type) or (isinstance(thing, type) and issubclass(thing, Event)):
-        return False
-    return thing.__module__.startswith("contexts.") or thing.__module__ == __name__
-
-
-def plain(tree: ast.AST) -> str:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
+    return sources.sources_of(roots, is_of_contexts)
 
 
 @pytest.mark.parametrize("name", WITH_SNAPSHOTS)
