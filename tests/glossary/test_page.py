@@ -36,8 +36,10 @@ def with_talk_around_the_hub() -> Glossary:
         replace(each, reactions=(*each.reactions, *(ReactionTerm(on, (ask,)) for on, ask in more.get(each.name, ()))))
         for each in DAYBOOK.contexts
     )
-    sales = replace(DAYBOOK.read_models[0], name="sales", follows=("order.OrderPaid", "stock.StockCounted"), queries=())
-    return Glossary(tuple(contexts), (*DAYBOOK.read_models, sales), {})
+    takings = replace(
+        DAYBOOK.read_models[0], name="takings", follows=("order.OrderPaid", "stock.StockCounted"), queries=()
+    )
+    return Glossary(tuple(contexts), (*DAYBOOK.read_models, takings), {})
 
 
 @pytest.fixture(params=["daybook", "around", "library", "alone", "nothing to say"])
