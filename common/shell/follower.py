@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from common.readmodel import Follows, ReadModel, live_name
 from common.shell.clocks import UNTIMED, Clocks, Offset
@@ -19,15 +20,17 @@ from common.store.checkpoints import NOWHERE, Checkpoint, begin_model
 from common.store.fold import Happened, fold, touched
 from common.store.read_tables import Table
 from common.store.reader import Head
-from common.store.rows import Rows
+from common.store.rows import Rows, RowsMissing
 
 log = logging.getLogger(__name__)
 
+ENDED_HERE: tuple[Hop, ...] = ("relayed_to_visible", "recorded_to_visible", "accepted_to_visible")
 NO_CLOCKS: Mapping[str, Clocks] = {}
 Tell = Callable[[Move], Awaitable[None]]
 """Tells that a model has come further, to those who wait for that. Never raises."""
 Load = Callable[[Any, ReadModel, str], Awaitable[dict[str, Checkpoint]]]
 """Reads the checkpoints of a model in a schema, of whatever version; none when there is no such table any more."""
+State = Literal["live", "catching-up", "rebuilding", "red"]
 Standing = Literal["red", "rebuilding", "left"]
 """How a model is that this process does not keep: it cannot go on, it waits for its new table, others keep it now."""
 
@@ -47,7 +50,7 @@ class ModelBeat(Struct, frozen=True):
     context: str
     position: int | None
     incarnation: str
-    state: Literal["live", "catching-up", "rebuilding", "red"]
+    state: State
     error: str
     hops: dict[Hop, Quantiles] = {}
     clocks: list[Offset] = []
@@ -99,10 +102,7 @@ class Follower:
         self._table = Table(model, schema)
         self._rows = Rows(self._table)
         self._lock = asyncio.Lock()  # The contexts of a model share its rows.
-        self.hops = {
-            context: Hops("relayed_to_visible", "recorded_to_visible", "accepted_to_visible")
-            for context in model.follows
-        }
+        self.hops = {context: Hops(*ENDED_HERE) for context in model.follows}
         self.checkpoints: dict[str, Checkpoint] = {}
         self._known = self._kept = False
         self.detached, self.standing = "", "red"
@@ -164,22 +164,14 @@ class Follower:
         return [self._beat(context, self.checkpoints.get(context)) for context in self.model.follows]
 
     def _beat(self, context: str, checkpoint: Checkpoint | None) -> ModelBeat:
-        error = self.stopped or self.trouble.get(context, "")
+        error, hops = self.stopped or self.trouble.get(context, ""), self.hops[context].last_minute()
+        state: State = "red" if error else self._state(context)
         at = checkpoint or NOWHERE
-        return ModelBeat(
-            self.name,
-            context,
-            at.position if checkpoint else None,
-            at.incarnation,
-            "red" if error else self._state(context),
-            error,
-            self.hops[context].last_minute(),
-            generation=at.generation,
-            version=at.version if checkpoint else self.model.version,
-            building=self.building,
-        )
+        position, version = (at.position, at.version) if checkpoint else (None, self.model.version)
+        told = ModelBeat(self.name, context, position, at.incarnation, state, error, hops)
+        return replace(told, generation=at.generation, version=version, building=self.building)
 
-    def _state(self, context: str) -> Literal["live", "catching-up", "rebuilding"]:
+    def _state(self, context: str) -> State:
         if self.detached or self.building:
             return "rebuilding"
         return "catching-up" if context in self.behind else "live"
@@ -187,19 +179,19 @@ class Follower:
     def _note(self, context: str, error: Exception) -> None:
         text = f"{type(error).__name__}: {error}"
         if not isinstance(error, AWAY) or is_command_fault(error):
-            log.error("the model %s is detached", self.model.name, exc_info=error)
-            self.detach(text)
+            remedy = f": {self._remedy}" if isinstance(error, RowsMissing) else ""
+            self.detach(text + remedy, error=error)
             return
         if self.trouble.get(context) != text:  # Said once, not at each of many tries.
             log.warning("the model %s cannot be written: %s", self.model.name, text)
         self.trouble[context] = text
         self._known = False  # The statement may or may not have been done: the checkpoint will tell.
 
-    def detach(self, reason: str, standing: Standing = "red") -> None:
+    def detach(self, reason: str, standing: Standing = "red", error: Exception | None = None) -> None:
         """Stops it for good."""
         if not self.detached:
             how = logging.ERROR if standing == "red" else logging.INFO
-            log.log(how, "the model %s stops: %s", self.name, reason)
+            log.log(how, "the model %s stops: %s", self.name, reason, exc_info=error)
             self.detached, self.standing = reason, standing
 
     async def _look(self) -> None:
@@ -208,17 +200,17 @@ class Follower:
         if not found:
             self.detach("is not built here any more", "left")
             return
-        self.checkpoints = found
-        versions = {each.version for each in found.values()}
-        if versions == {self.model.version}:
+        self.checkpoints, own = found, self.model.version
+        version = max(each.version for each in found.values())
+        if version > own:
+            newer = f"version {version} of it is live, and this is {own}: start the newer code,"
+            self.detach(f"{newer} or {self._remedy} with this one", "left" if self._kept else "red")
+        elif version < own:
+            self.detach(f"version {version} of it stands until {own} is built", "rebuilding")
+        else:
             self._known = self._kept = True
             for context, each in found.items():
                 await self._tell(Move(self.name, context, each.position, each.incarnation, each.generation))
-        elif max(versions) > self.model.version:
-            newer = f"version {max(versions)} of it is live, and this is {self.model.version}: start the newer code,"
-            self.detach(f"{newer} or {self._remedy} with this one", "left" if self._kept else "red")
-        else:
-            self.detach(f"version {max(versions)} of it stands until {self.model.version} is built", "rebuilding")
 
     async def _advance(self, context: str, events: Sequence[Happened]) -> None:
         while not self.detached:
