@@ -19,7 +19,7 @@ COMMANDS = {
     "send": ("gateway.cli.talk:send", "Send a command over NATS and show its receipt."),
     "ask": ("gateway.cli.talk:ask", "Ask a query over NATS and show the answer."),
     "follow": ("gateway.cli.follow:follow", "Show what became of an order, hop by hop, as it goes on."),
-    "watch": ("gateway.cli.talk:watch", "Show receipts as commands are decided."),
+    "watch": ("gateway.cli.talk:watch", "Show where an order stands, as it changes; or receipts."),
     "rebuild": ("gateway.cli.rebuild:rebuild", "Build a read model's table anew, beside the one that serves."),
     "erase": ("gateway.cli.erase:erase", "Destroy the key of a customer's personal data, for good."),
     "glossary": ("gateway.cli.glossary:glossary", "Say what each word of the system means, from the code."),

@@ -2,15 +2,16 @@
 
 import asyncio
 from time import monotonic
+from typing import Any
 
 import asyncpg
 import click
 from rich.console import Console
 from rich.progress import Progress
 
+from common.anew import Place, tables
 from common.config import Settings
-from common.discovery import read_models
-from common.readmodel import ReadModel, building
+from common.readmodel import building
 from common.store.checkpoints import Checkpoint, all_checkpoints
 from common.store.swap import begin_anew
 
@@ -30,51 +31,58 @@ def rebuild(model: str, wait: bool) -> None:
     The projectors that run do it; queries are answered from the old table until the new one is as far. It helps when a
     model is red because a record was restored, because newer code has been here before, or because rows are wrong.
     """
-    known = {name: module.MODEL for name, module in read_models().items() if isinstance(module.MODEL, ReadModel)}
+    settings = Settings.from_env()
+    known = tables(settings)
     if model not in known:
         raise click.ClickException(f"there is no read model with a table named {model}; there are {', '.join(known)}")
-    dsn = Settings.from_env().read_dsn
-    if not dsn:
-        raise click.ClickException("no read database is known: is the system up? (DAYBOOK_READ_DSN)")
+    if not known[model].dsn:
+        raise click.ClickException("no database is known that it is in: is the system up? (DAYBOOK_READ_DSN)")
     try:
-        asyncio.run(_rebuild(dsn, known[model], wait))
+        asyncio.run(_rebuild(known[model], wait))
     except AWAY as error:
-        raise click.ClickException(f"the read database: {error or type(error).__name__}") from None
+        raise click.ClickException(f"the database of {model}: {error or type(error).__name__}") from None
     except KeyboardInterrupt:
         click.echo("It goes on without you: daybook lag shows how far.")
 
 
-async def _rebuild(dsn: str, model: ReadModel, wait: bool) -> None:
-    await begin_anew(dsn, model)
+async def _rebuild(place: Place, wait: bool) -> None:
+    model, begun = place.model, monotonic()
+    await begin_anew(place.dsn, model, place.schema)
     click.echo(f"The table of {model.name} is built anew, version {model.version}.")
     if not wait:
         return
-    connection = await asyncpg.connect(dsn, timeout=5)
+    connection = await asyncpg.connect(place.dsn, timeout=5)
     try:
-        begun = monotonic()
-        await _watch(connection, model)
-        click.echo(f"It serves since now, after {monotonic() - begun:.1f} s.")
+        await _watch(connection, place)
     finally:
         await connection.close(timeout=5)
+    click.echo(f"It serves since now, after {monotonic() - begun:.1f} s.")
 
 
-async def _watch(connection: "asyncpg.Connection[asyncpg.Record]", model: ReadModel) -> None:
+async def _watch(connection: Any, place: Place) -> None:
     """Shows how far it is until the table that is built has become the live one."""
-    beside, still = building(model).name, monotonic()
+    live, beside = place.model.name, building(place.model).name
+    before = await all_checkpoints(connection, [live, beside], place.schema)
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(model.name, total=None)
-        reached = 0
-        while beside in (places := await all_checkpoints(connection, [model.name, beside], "read")):
-            done, total = _events(places, beside), _events(places, model.name)
+        task, reached, still = bar.add_task(live, total=None), 0, monotonic()
+        while beside in (now := await all_checkpoints(connection, [live, beside], place.schema)):
+            done = _events(now, beside)
             if done > reached:
                 reached, still = done, monotonic()
             elif monotonic() - still > STANDS_S:
+                version = place.model.version
                 raise click.ClickException(
-                    f"nobody builds it: do projectors run whose version of it is {model.version}? See daybook lag."
+                    f"nobody builds it: do processes run that keep version {version} of it? See daybook lag."
                 )
-            bar.update(task, completed=done, total=max(total, done))
+            bar.update(task, completed=done, total=max(_events(now, live), done))
             await asyncio.sleep(EVERY_S)
+    if _generations(now, live) == _generations(before, live) and beside in before:
+        raise click.ClickException("others have dropped what was begun: does code of a newer version start there?")
 
 
 def _events(places: Places, name: str) -> int:
     return sum(each.position for each in places.get(name, {}).values())
+
+
+def _generations(places: Places, name: str) -> set[int]:
+    return {each.generation for each in places.get(name, {}).values()}

@@ -17,6 +17,8 @@ from common.client import Client, connect
 from common.config import Settings
 from common.questions import NoAnswer, QueryRefused
 from common.recorded import Receipt
+from common.shell.until import awaited_values
+from projectors.order_status import MODEL, GetOrderStatus
 
 TROUBLE = (NoAnswer, NotPermitted, QueryRefused, OutcomeUnknown, Refused, StreamFull, TooLarge, OSError, ValueError)
 COLOURS = {"accepted": "green", "rejected": "red", "parked": "yellow", "undecided": "yellow"}
@@ -97,12 +99,31 @@ async def _ask(query: str, fields: Any, wait: float, principal: str, plain: bool
 
 
 @click.command()
+@click.argument("order", default="")
 @click.option("--count", default=0, type=click.IntRange(0), metavar="N", help="Stop after so many; 0 goes on.")
+@click.option("--until", multiple=True, metavar="STATE", help="Stop when the order is in this state, or one of these.")
 @asker
 @as_json
-def watch(count: int, principal: str, plain: bool) -> None:
-    """Show a principal's receipts as its commands are decided, until Ctrl-C."""
-    run_to_the_end(_watch(count, principal, plain))
+def watch(order: str, count: int, until: tuple[str, ...], principal: str, plain: bool) -> None:
+    """Show where an ORDER stands, now and as it changes; without one, a principal's receipts. Until Ctrl-C.
+
+    \b
+    daybook watch 4711 --until delivered --until cancelled
+    """
+    run_to_the_end(_watch_order(order, count, until, principal, plain) if order else _watch(count, principal, plain))
+
+
+async def _watch_order(order: str, count: int, until: tuple[str, ...], principal: str, plain: bool) -> None:
+    known = awaited_values(GetOrderStatus)
+    if odd := [state for state in until if state not in known]:
+        raise click.ClickException(f"{odd[0]!r} is no state of an order; there are {', '.join(sorted(known))}")
+    async with client_of(principal) as daybook, daybook.watch_key(MODEL.name, order) as values:
+        seen = 0
+        async for value in values:
+            _show_status(value, plain)
+            seen += 1
+            if seen == count or value["state"] in until:
+                return
 
 
 async def _watch(count: int, principal: str, plain: bool) -> None:
@@ -159,6 +180,14 @@ def _show_receipt(receipt: Receipt, plain: bool) -> None:
     if receipt.detail:
         table.add_row("detail", msgspec.json.encode(receipt.detail).decode())
     Console().print(table)
+
+
+def _show_status(value: dict[str, Any], plain: bool) -> None:
+    if plain:
+        click.echo(msgspec.json.encode(value))
+        return
+    why = f"{value.get('cause', '')} {value.get('reason', '')}".strip()
+    Console().print(f"[bold]{value['state']:<10}[/] {value['at']} {why}", highlight=False)
 
 
 def _show_line(receipt: Receipt, plain: bool) -> None:

@@ -28,7 +28,8 @@ class Difference(Struct, frozen=True):
 
     def __str__(self) -> str:
         file, views = (number(self.sum, value) for value in (self.file, self.views))
-        return f"{self.sum} of {' '.join(filter(None, (self.by, self.key)))}: {file} in the file, {views} in the views"
+        what = f"{self.sum} of {self.by} {self.key}" if self.by else f"{self.sum} in all"
+        return f"{what}: {file} in the file, {views} in the views"
 
 
 class Compared(Struct, frozen=True):
@@ -70,11 +71,11 @@ async def compare(year: Baskets, system: System, deliver: bool) -> Comparison:
         sums.see(orders)
         for _, _, total, _, units, lines in orders:
             seen = [was + more for was, more in zip(seen, (1, lines, units, total), strict=True)]
-    compared = [Compared("all orders", TOTAL, {"": sums.total()}, {"": tuple(seen)})]
+    compared = [Compared("", TOTAL, {"": sums.total()}, {"": tuple(seen)})]
     compared += [Compared(f"{by}", SALES, sums.by(by), await sales(system.ask, by)) for by in BY]
     compared += [each async for each in stock(year, sums, system)]
-    differences = [found for each in compared for found in each.differences()]
-    differences += of_orders(sums, deliver)
+    differences = list(of_orders(sums, deliver))  # They say most, so they come first.
+    differences += [found for each in compared for found in each.differences()]
     return Comparison(compared, differences, sums.states(), sums.odd())
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.cli.year import underway
-from gateway.cli.year.comparing import Compared, Comparison, number
+from gateway.cli.year.comparing import SALES, Compared, Comparison, number
 from gateway.cli.year.sums import Odd
 
 STAGES = ("stored", "visible", "settled", "delivered")
@@ -75,6 +75,11 @@ def show(played: Played, console: Console, full: bool) -> None:
     """Prints both sums side by side, the rates, and what is odd in the file."""
     found = played.found
     console.print(sums(found.compared))
+    there = sum(found.states.values())
+    if there > played.sent + played.skipped:
+        console.print(
+            f"More had been played before: compared are all {there:,} baskets that are there.", highlight=False
+        )
     for each in found.compared[1:] if full else ():
         console.print(all_of(each))
     if played.sent:
@@ -90,17 +95,17 @@ def show(played: Played, console: Console, full: bool) -> None:
 
 
 def sums(compared: Sequence[Compared]) -> Table:
-    """The totals of everything that was compared."""
+    """The totals of everything that was compared. Of sales that is their revenue; orders and units are equal too."""
     table = Table(title="A grocer's year, as the file and as the views have it", title_justify="left")
     for name in ("", "file", "views", "equal"):
         table.add_column(name, justify="right" if name else "left")
     for each in compared:
         differing = {found.key for found in each.differences()}
         keys = len(each.file.keys() | each.views.keys())
-        equal = f"{keys - len(differing):,} of {keys:,}" if keys > 1 else "NO" if differing else "yes"
-        rows = list(zip(each.sums, each.total(each.file), each.total(each.views), strict=True))
-        for name, file, views in rows if keys == 1 else rows[-1:]:
-            what = name if keys == 1 else f"{', '.join(each.sums)} by {each.by}"
+        equal = f"{keys - len(differing):,} of {keys:,}" if each.by else "NO" if differing else "yes"
+        rows = zip(each.sums, each.total(each.file), each.total(each.views), strict=True)
+        for name, file, views in list(rows)[-1:] if each.sums == SALES else rows:
+            what = f"{name} by {each.by}" if each.by else name
             table.add_row(what, number(name, file), number(name, views), equal, style="bold red" if differing else "")
     return table
 

@@ -1,4 +1,4 @@
-"""The system that a year is played through, as it is reached from outside: doors to ask and be answered by, and lags."""
+"""The system that a year is played through, as it is reached from outside: its doors, its views and its lags."""
 
 import asyncio
 import time
