@@ -26,7 +26,7 @@ def test_without_a_read_database_it_says_so() -> None:
     result = CliRunner().invoke(rebuild, ["orders"])
     assert (result.exit_code, result.output) == (
         1,
-        "Error: no read database is known: is the system up? (DAYBOOK_READ_DSN)\n",
+        "Error: no database is known that it is in: is the system up? (DAYBOOK_READ_DSN)\n",
     )
 
 
@@ -34,4 +34,4 @@ def test_a_read_database_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("DAYBOOK_READ_DSN", "postgresql://nobody@127.0.0.1:1/nothing")
     result = CliRunner().invoke(rebuild, ["orders"])
     assert result.exit_code == 1
-    assert result.output.startswith("Error: the read database: ")
+    assert result.output.startswith("Error: the database of orders: ")

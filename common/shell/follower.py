@@ -206,7 +206,8 @@ class Follower:
             newer = f"version {version} of it is live, and this is {own}: start the newer code,"
             self.detach(f"{newer} or {self._remedy} with this one", "left" if self._kept else "red")
         elif version < own:
-            self.detach(f"version {version} of it stands until {own} is built", "rebuilding")
+            standing: Standing = "left" if self._kept else "rebuilding"
+            self.detach(f"version {version} of it stands until {own} is built", standing)
         else:
             self._known = self._kept = True
             for context, each in found.items():

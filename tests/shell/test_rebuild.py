@@ -406,3 +406,44 @@ async def test_checkpoints_of_before_versions_are_of_the_first(world: World) -> 
     await project(world, old(world.name), 10)
     await owner_of_reads_says(world, "ALTER TABLE {s}.checkpoints DROP COLUMN version")
     await project(world, new(world.name), 10)
+
+
+async def test_a_reference_table_in_a_contexts_own_schema_is_built_anew_as_well(world: World) -> None:
+    dsn, model = world.settings.write_dsn(world.name), new(world.name)
+    await record(world, 30)
+    make = partial(create_tables, dsn, [model], world.name)
+    await create_tables(dsn, [old(world.name)], world.name)
+    readers = {world.name: world.reader}
+    async with running(Projection(world.nc, world.writer, [old(world.name)], readers, schema=world.name)):
+        await until(lambda: world.writer.fetchval(f"SELECT position = 30 FROM {world.name}.checkpoints"))
+    await make()
+    async with running(Projection(world.nc, world.writer, [model], readers, schema=world.name, make=make)):
+        question = f"SELECT version = 2 AND position = 30 FROM {world.name}.checkpoints WHERE model = 'jars'"
+        await until(lambda: world.writer.fetchval(question))
+    assert await equal_to_fresh_fold(world.writer, model, readers, world.name) == []
+
+
+async def test_newer_code_that_still_runs_leaves_a_table_that_was_taken_back(world: World) -> None:
+    await record(world, 30)
+    async with kept(world, new(world.name)) as newer:
+        await until(lambda: live_at(world, new(world.name), 30))
+        async with running(projection(world, old(world.name))):
+            await begin_anew(world.settings.read_dsn, old(world.name), world.schema)
+            await until(lambda: live_at(world, old(world.name), 30))
+            await until(lambda: newer.followers["jars"].beats() == [])
+            await record(world, 10)
+            await until(lambda: live_at(world, old(world.name), 40))
+    assert await world.differences(old(world.name)) == []
+
+
+async def test_rows_that_somebody_removed_stop_the_model_which_names_the_remedy(world: World) -> None:
+    model = old(world.name)
+    await record(world, 30)
+    async with kept(world, model) as found:
+        await until(lambda: world.reached(model, 30))
+        await world.reads.execute(f"DELETE FROM {world.schema}.jars")
+        await record(world, 10)
+        await until(lambda: found.followers["jars"].detached.endswith(": daybook rebuild jars"))
+        await begin_anew(world.settings.read_dsn, model, world.schema)
+        await until(lambda: [each.state for each in found.followers["jars"].beats()] == ["live"])
+    assert await world.differences(model) == []
