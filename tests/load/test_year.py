@@ -9,16 +9,22 @@ from rich.console import Console
 
 from contexts.order.events import OrderDelivered, OrderPlaced
 from tests.load.processes import MIB, Look, between, cpu_between, memories
+from tests.load.queries import measured
+from tests.load.queries import show as show_queries
 from tests.load.stages import counted
-from tests.load.year import Lag, data_in, lags_of, on_its_own
+from tests.load.year import Lag, data_in, lags_of, played
 from tests.load.year_shown import show
+from tests.servers import running_system
 
 BASKETS = 12
 
 
 async def test_a_short_year_is_played_to_its_end_and_all_is_measured() -> None:
     with data_in(None) as data:
-        year = await on_its_own(data, str(BASKETS), "nats")
+        async with running_system(data) as system:
+            year = await played(system, str(BASKETS), "nats")
+            found = await measured(system, 4, 0.1, "GetOrder")
+            found_deep = await measured(system, 4, 0.1, "ListProducts deep")
     assert (year.baskets, year.stages.stages["OrderDelivered"].orders) == (BASKETS, BASKETS)
     assert {"nats", "projectors", "gateway", "postgres-read", "context-order", "replay"} <= year.memory.keys()
     assert all(memory.peak > 1 for memory in year.memory.values())
@@ -28,6 +34,14 @@ async def test_a_short_year_is_played_to_its_end_and_all_is_measured() -> None:
     console = Console(width=100, record=True)
     show(year, console)
     assert f"{BASKETS} orders by nats" in console.export_text()
+    assert {each.name for each in found.took} == {"GetOrder", "GetOrderStatus"}
+    assert all(each.statuses.keys() == {200} and each.p99_ms > 0 for each in found.took)
+    order, status = sorted(found.took, key=lambda each: each.name)
+    assert order.plan
+    assert (order.plan.indexes, order.plan.read_whole, status.plan) == (["orders_pkey"], [], None)
+    assert [each.name for each in found_deep.took] == ["ListProducts deep"]
+    show_queries(found, console)
+    assert "orders_pkey" in console.export_text()
 
 
 def test_a_folder_that_holds_data_is_not_played_into(tmp_path: Path) -> None:
