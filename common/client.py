@@ -12,13 +12,17 @@ from typing import Any
 from uuid import uuid4
 
 import msgspec
+import nats.errors
 from msgspec import Struct
 from msgspec.structs import replace
 from nats.aio.client import Client as Nats
 from nats.aio.msg import Msg
 
 from common.bus.batches import Batches
+from common.bus.bucket import FOLD_HEADER
 from common.bus.denials import Denials, NotPermitted
+from common.bus.direct import one
+from common.bus.pull import Puller
 from common.codec import CommandCodec, command_key, event_encoder
 from common.messages import Command, Query, context_of
 from common.questions import Answered, NoAnswer, QueryRefused, Questions
@@ -166,6 +170,33 @@ class Client:
             yield receipts()
         finally:
             self._watching.discard(queue)
+
+    @asynccontextmanager
+    async def watch_key(self, bucket: str, key: str) -> AsyncIterator[AsyncIterator[Any]]:
+        """What lies under a key of a bucket now, if anything, and each change, as plain data; None when it is gone.
+
+        Takes the role `watch`. Raises `NotPermitted`, and `NoAnswer` when there is no such bucket.
+        """
+        stream, subject = f"KV_{bucket}", f"$KV.{bucket}.{key}"
+        try:
+            with self.errors.heard(f"$JS.API.DIRECT.GET.{stream}.{subject}"):
+                await one(self._nc, stream, subject)
+        except NotPermitted:
+            raise NotPermitted(f"{self.principal} may not watch {bucket}") from None
+        except (nats.errors.Error, TimeoutError):
+            raise NoAnswer(f"there is no bucket {bucket}, or nobody answers for it") from None
+        puller = Puller(self._nc, stream, [subject], 1)
+
+        async def values() -> AsyncIterator[Any]:
+            while True:
+                for each in await puller.take(MOST_WATCHED, ASK_S):
+                    if FOLD_HEADER in (each.headers or {}):
+                        yield msgspec.json.decode(each.data) if each.data else None
+
+        try:
+            yield values()
+        finally:
+            await puller.close()
 
     async def _stored(self, sent: Sent) -> Receipt | None:
         try:

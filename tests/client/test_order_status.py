@@ -1,7 +1,9 @@
 """Where an order stands, from a bucket: asked for at both doors, watched by HTTP and by any NATS client."""
 
 import asyncio
+import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,10 +11,12 @@ from uuid import uuid4
 
 import httpx
 import msgspec
+import pytest
 import pytest_asyncio
 
 from common.bus.api import ask_jetstream
 from common.bus.connect import connect as connect_bus
+from common.bus.denials import NotPermitted
 from common.client import Client, connect
 from contexts.order.commands import CancelOrder
 from projectors.order_status import GetOrderStatus
@@ -187,6 +191,45 @@ async def test_a_bucket_that_is_lost_comes_back_with_all_it_held(
         return answer.status_code == 200 and answer.json() == before
 
     await until(back)
+
+
+async def test_any_nats_client_that_may_watch_is_told_each_change(system: System, replay: Client) -> None:
+    order_id, _ = await placed(replay)
+    async with client(system, "storefront") as storefront, storefront.watch_key("order-status", order_id) as values:
+        assert (await anext(values))["state"] == "placed"
+        await cancelled(replay, order_id)
+        assert (await anext(values))["state"] == "cancelled"
+    with pytest.raises(NotPermitted, match="replay may not watch order-status"):
+        async with replay.watch_key("order-status", order_id):
+            pass
+
+
+def client(system: System, principal: str) -> Any:
+    return connect(system.settings.nats_url, principal, system.settings.password(principal))
+
+
+async def test_at_the_terminal_it_is_watched_until_a_state(system: System, replay: Client) -> None:
+    order_id, _ = await placed(replay)
+    shown = asyncio.create_task(daybook(system, "watch", order_id, "--until", "cancelled", "--json"))
+    assert (await daybook(system, "watch", order_id, "--count", "1")).startswith("placed")
+    await cancelled(replay, order_id)
+    told = [msgspec.json.decode(line)["state"] for line in (await shown).splitlines()]
+    assert told[-1] == "cancelled"
+    assert "'lost' is no state of an order" in await daybook(system, "watch", order_id, "--until", "lost")
+    assert "courier may not watch order-status" in await daybook(system, "watch", order_id, "--as", "courier")
+
+
+async def daybook(system: System, *arguments: str) -> str:
+    """What the command says, on whichever stream."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway.cli", *arguments),
+        env=os.environ | {"DAYBOOK_DATA": str(system.settings.data)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(30):
+        said, _ = await process.communicate()
+    return said.decode()
 
 
 async def test_its_lag_is_shown_like_that_of_every_read_model(http: httpx.AsyncClient) -> None:
