@@ -1,6 +1,7 @@
 """Asking the public queries by either door, and what they say of sales."""
 
 from collections.abc import Awaitable, Callable
+from datetime import date
 from typing import Any
 from urllib.parse import urlencode
 
@@ -46,12 +47,13 @@ def by_nats(daybook: Client) -> Ask:
     return ask
 
 
-async def sales(ask: Ask, by: By) -> Sums:
-    """Orders, units and cents of our channel, by what is asked for: page after page."""
+async def sales(ask: Ask, by: By, as_of: date | None = None) -> Sums:
+    """Orders, units and cents of our channel, by what is asked for and up to a day: page after page."""
     found: Sums = {}
     after: str | None = None
     while True:
-        page = msgspec.convert(await ask(GetSales(by=by, channel=CHANNEL, limit=PAGE, after=after)), SalesPage)
+        query = GetSales(by=by, as_of=as_of, channel=CHANNEL, limit=PAGE, after=after)
+        page = msgspec.convert(await ask(query), SalesPage)
         for each in page.sales:
             was = found.get(each.name, (0, 0, 0))  # Another currency would be a difference.
             found[each.name] = was[0] + each.orders, was[1] + each.units, was[2] + each.revenue

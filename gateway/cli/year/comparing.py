@@ -1,5 +1,6 @@
 """Whether the views equal the file: each sum of the one beside that of the other, to the cent and the piece."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 
 from msgspec import Struct
@@ -13,7 +14,7 @@ from gateway.cli.year.system import System
 from gateway.cli.year.wishes import CHANNEL, CURRENCY, stock_id
 
 SALES = ("orders", "units", "revenue")
-PIECES = ("on hand", "set aside")
+PIECES = ("on hand", "closing stock", "set aside")
 MONEY = ("revenue", "total", "paid")
 
 
@@ -72,21 +73,26 @@ async def compare(year: Baskets, system: System, deliver: bool) -> Comparison:
         for _, _, total, _, units, lines in orders:
             seen = [was + more for was, more in zip(seen, (1, lines, units, total), strict=True)]
     compared = [Compared("", TOTAL, {"": sums.total()}, {"": tuple(seen)})]
-    compared += [Compared(f"{by}", SALES, sums.by(by), await sales(system.ask, by)) for by in BY]
-    compared += [each async for each in stock(year, sums, system)]
+    compared += [Compared(by, SALES, sums.by(by), await sales(system.ask, by)) for by in BY]
+    day = sums.middle()
+    views = await sales(system.ask, "department", day)
+    compared.append(Compared(f"department as of {day}", SALES, sums.by("department", day), views))
+    compared.append(await stock(year, sums, system))
     differences = list(of_orders(sums, deliver))  # They say most, so they come first.
     differences += [found for each in compared for found in each.differences()]
     return Comparison(compared, differences, sums.states(), sums.odd())
 
 
-async def stock(year: Baskets, sums: FileSums, system: System) -> AsyncIterator[Compared]:
+async def stock(year: Baskets, sums: FileSums, system: System) -> Compared:
     """What is left at each site: what it got less what was sold there."""
-    left: Sums = {site: (0 - sold, aside) for site, (sold, aside) in sums.taken().items()}
+    taken = sums.taken()
+    came = Counter[str]()
     async for each in brought(year, system):
-        there, aside = left.get(each.site, (0, 0))
-        left[each.site] = there + sum(line.quantity for line in each.lines), aside
-    found: Sums = {site: both for site, both in (await system.views.on_hand()).items() if site in left}
-    yield Compared("site", PIECES, left, found)
+        came[each.site] += sum(line.quantity for line in each.lines)
+    left: Sums = {site: (came[site] - sold, came[site] - sold, aside) for site, (sold, aside) in taken.items()}
+    left |= {site: (pieces, pieces, 0) for site, pieces in came.items() if site not in taken}
+    found = {site: pieces for site, pieces in (await system.views.stock()).items() if site in left}
+    return Compared("site", PIECES, left, found)
 
 
 async def brought(year: Baskets, system: System) -> AsyncIterator[ReceiveStock]:

@@ -4,6 +4,7 @@ In the system are the first baskets, as many as were to be played, and whatever 
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import date
 from typing import Any
 
 from msgspec import Struct
@@ -107,9 +108,16 @@ class FileSums:
         (row,) = self._rows(f"SELECT {TOTALS} FROM sold")
         return tuple(row)
 
-    def by(self, what: By) -> Sums:
-        """Orders, units and cents, by one of `BY`."""
-        return {key: tuple(rest) for key, *rest in self._rows(f"SELECT {BY[what]}, {SOLD} FROM sold GROUP BY 1")}
+    def by(self, what: By, as_of: date = date.max) -> Sums:
+        """Orders, units and cents, by one of `BY`, up to a day."""
+        question = f"SELECT {BY[what]}, {SOLD} FROM sold WHERE sold_at::DATE <= ? GROUP BY 1"
+        return {key: tuple(rest) for key, *rest in self._rows(question, as_of)}
+
+    def middle(self) -> date:
+        """The day on which half of it had been sold."""
+        ((day,),) = self._rows("SELECT quantile_disc(sold_at::DATE, 0.5) FROM sold")
+        assert isinstance(day, date)
+        return day
 
     def orders_that_differ(self) -> list[tuple[Any, ...]]:
         """Id, then lines, units and cents of the file, then the same of the views: None when it is not there."""

@@ -19,7 +19,12 @@ ORDERS = """
 SELECT order_id, state, total, paid - refunded, units, jsonb_array_length(lines)
 FROM read.orders WHERE channel = $1
 """
-ON_HAND = "SELECT site, sum(on_hand)::bigint, sum(reserved)::bigint FROM read.stock_levels GROUP BY site"
+STOCK = """
+SELECT site, l.on_hand, m.moved, l.reserved
+FROM (SELECT site, sum(on_hand)::bigint AS on_hand, sum(reserved)::bigint AS reserved FROM read.stock_levels
+    GROUP BY site) AS l
+FULL JOIN (SELECT site, sum(moved)::bigint AS moved FROM read.closing_stock GROUP BY site) AS m USING (site)
+"""
 
 
 class Standing(Struct, frozen=True):
@@ -61,11 +66,11 @@ class Views:
                 while rows := await cursor.fetch(AT_ONCE):
                     yield rows
 
-    async def on_hand(self) -> dict[str, tuple[int, int]]:
-        """By site: pieces on hand, and pieces set aside."""
+    async def stock(self) -> dict[str, tuple[int, ...]]:
+        """By site: pieces on hand, on hand when the last day ended, and set aside."""
         async with self._turn:
-            rows = await (await self._connected()).fetch(ON_HAND)
-        return {site: (there, aside) for site, there, aside in rows}
+            rows = await (await self._connected()).fetch(STOCK)
+        return {site: tuple(number or 0 for number in numbers) for site, *numbers in rows}
 
     def close(self) -> None:
         if self._connection is not None:
