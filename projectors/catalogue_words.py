@@ -84,12 +84,18 @@ ORDER BY similarity(word, $1) DESC, uses DESC, word LIMIT 1
 
 async def meant(connection: Any, asked: Sequence[str]) -> list[Meant]:
     """What words stand for: at most so many of the catalogue's words each, and themselves, which may be in a SKU."""
-    patterns = [f"{word}%" if len(word) < SHORT else f"%{word}%" for word in asked]
-    records = await connection.fetch(MEANT, patterns)
+    records = await connection.fetch(MEANT, [pattern(word) for word in asked])
     return [
         Meant(word, tuple(dict.fromkeys((*filter(None, known), word))), uses or 0)
         for word, (known, uses) in zip(asked, records, strict=True)
     ]
+
+
+def pattern(word: str) -> str:
+    """Which of the catalogue's words are meant: a number means itself, and half the catalogue has a single letter."""
+    if word.isdigit():
+        return word
+    return f"{word}%" if len(word) < SHORT else f"%{word}%"
 
 
 async def mended(connection: Any, asked: Sequence[Meant]) -> list[str]:

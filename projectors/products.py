@@ -77,9 +77,10 @@ BY_PRICE = Pages(TABLE, ("price", "sku"), tuple[Money, Id])
 UNLISTED = 0
 """The version of what has stock and is no product."""
 MOST_WORDS = 10
-COMMON, VERY_COMMON = 2_000, 6_000
-"""So many products that use a word are too many to find them all for one page; the second, where other conditions may
-leave few of them. It is then quicker to go through the products in order and look at the words of each."""
+COMMON, VERY_COMMON = 2_000, 8_000
+"""A word that is used more often is looked for by going through the products in order: a page of them is found sooner
+than all of them by the index. Of several words few products may have all: the second is when the rarest is that common.
+Measured with 92,331 products."""
 
 
 class ProductView(Product, frozen=True, kw_only=True):
@@ -117,8 +118,8 @@ class ListProducts(Query, kw_only=True, get="/products", answer=ProductPage):
     """Products by SKU; where a price is stated, which names its currency too, the cheapest first.
 
     Of `q`, every word must be part of a word of the name or the description, or be a word of the SKU: in any order, in
-    any case, with or without accents. A word of one or two letters is the beginning of one. A word that is part of
-    very many stands for the hundred most used.
+    any case, with or without accents. One or two letters must be its beginning, a number all of it. What is part of
+    very many words stands for the hundred most used.
     """
 
     q: Text | None = None
@@ -163,9 +164,8 @@ async def page(query: ListProducts, connection: Any, words: list[Meant]) -> Prod
         ("price >= ${}", query.min_price),
         ("price <= ${}", query.max_price),
     ]
-    few = VERY_COMMON if priced or query.department else COMMON
     source = None
-    if words and min(word.uses for word in words) <= few:
+    if words and min(word.uses for word in words) <= (COMMON if len(words) == 1 else VERY_COMMON):
         source = Source(by_words(len(words)), [word.words for word in words])
     else:
         wanted += [(LOOKED_AT, word.words) for word in words]

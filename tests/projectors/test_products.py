@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from common.messages import Rejected
 from contexts.product.events import PriceChanged, Product, ProductAdded, ProductDescribed, ProductDiscontinued
 from contexts.stock.events import ReservationReleased, ReservationShipped, StockCounted
-from projectors import catalogue_words
+from projectors import catalogue_words, products
 from projectors.products import MODEL, QUERIES, GetProduct, ListProducts, ProductPage, ProductView
 from tests.projectors.conftest import Shelf
 from tests.scenario import NOW
@@ -121,8 +121,30 @@ async def test_products_are_searched_by_any_part_of_their_words_in_any_order(she
 async def test_a_short_word_is_the_beginning_of_a_word(shelf: Shelf) -> None:
     await added(shelf, BANANAS, MILK)
     assert await listed(shelf, q="ba") == ["100"]
-    assert await listed(shelf, q="10") == ["100"]
     assert await listed(shelf, q="an") == []
+
+
+async def test_a_number_is_a_whole_word(shelf: Shelf) -> None:
+    await added(shelf, BANANAS, replace(MILK, description="12 oz"), replace(CREME, description="120 g"))
+    assert await listed(shelf, q="12") == ["200_a"]
+    assert await listed(shelf, q="10") == []
+
+
+@pytest.mark.parametrize("common", [0, 1_000])
+async def test_common_and_rare_words_are_found_alike(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, common: int
+) -> None:
+    """However often they are used: in order by looking at the words, or by their index."""
+    monkeypatch.setattr(products, "COMMON", common)
+    monkeypatch.setattr(products, "VERY_COMMON", common)
+    milks = [replace(MILK, product_id=f"p{i}", sku=f"{i:03}", name=f"Milk {i % 3}", price=i // 7) for i in range(40)]
+    await added(shelf, *milks, CREME)
+    for wanted in ({}, {"department": "DAIRY"}, {"max_price": 200, "currency": "USD"}):
+        found = await everything(shelf, q="milk", limit=7, **wanted)
+        assert [each.sku for each in found] == [f"{i:03}" for i in range(40)] + ["300"]
+        found = await everything(shelf, q="1 milk", limit=7, **wanted)
+        assert [each.sku for each in found] == [f"{i:03}" for i in range(1, 40, 3)]
+    assert [each.sku for each in await everything(shelf, q="fraiche milk")] == ["300"]
 
 
 async def test_a_mistyped_word_is_replaced_by_the_one_that_is_most_like_it(shelf: Shelf) -> None:
@@ -177,10 +199,10 @@ async def test_products_are_found_by_department_and_price_the_cheapest_first(she
 async def test_pages_of_products_meet_without_gap_or_repeat(
     shelf: Shelf, wanted: dict[str, Any], priced: dict[str, Any]
 ) -> None:
-    products = [replace(MILK, product_id=f"p{i}", sku=f"{i:03}", price=i // 7) for i in range(50)]
-    await added(shelf, *reversed(products), BANANAS)
+    milks = [replace(MILK, product_id=f"p{i}", sku=f"{i:03}", price=i // 7) for i in range(50)]
+    await added(shelf, *reversed(milks), BANANAS)
     found = [each.sku for each in await everything(shelf, limit=4, **wanted, **priced)]
-    within = [each.sku for each in products if not priced or 3 <= each.price <= 6]
+    within = [each.sku for each in milks if not priced or 3 <= each.price <= 6]
     assert found[: len(within)] == within
     assert found[len(within) :] == (["100"] if not wanted and not priced else [])
 
