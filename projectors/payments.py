@@ -42,7 +42,7 @@ RefundState = Literal["requested", "refunded", "failed"]
 
 
 class RefundRow(Struct, frozen=True, kw_only=True):
-    """One refund. `at` is the time of business; `failure` says why a failed one was not paid."""
+    """One refund, asked for `at` and paid, or refused, `settled_at`. `failure` says why a failed one was not paid."""
 
     refund: int
     amount: int
@@ -51,13 +51,15 @@ class RefundRow(Struct, frozen=True, kw_only=True):
     state: RefundState
     at: datetime
     failure: str | None = None
+    settled_at: datetime | None = None
 
 
 class PaymentRow(Struct, frozen=True, kw_only=True):
     """The payment of an order, in minor units of `currency`, which is None when there was nothing to pay.
 
     `state` is `refunded` once all that was captured has been paid back; `being_refunded` is asked for, not yet paid.
-    `failure` is why it was declined, or not captured, or not let go. All times are of business.
+    `failure` is why it was declined, or not captured, or not let go; `capture_attempts` counts how often the money was
+    asked for. All times are of business.
     """
 
     order_id: str
@@ -76,6 +78,7 @@ class PaymentRow(Struct, frozen=True, kw_only=True):
     declined_at: datetime | None = None
     captured_at: datetime | None = None
     voided_at: datetime | None = None
+    capture_attempts: int = 0
 
 
 def keys(stream: str, event: Event) -> list[Key]:
@@ -92,8 +95,8 @@ def apply(row: PaymentRow | None, stream: str, event: Event) -> PaymentRow:
             return replace(row, state="authorised", authorised=amount, requested_at=asked_at, authorised_at=at)
         case PaymentDeclined(reason=reason, at=at):
             return replace(row, state="declined", failure=reason, declined_at=at)
-        case CaptureRequested():
-            return replace(row, state="capturing")
+        case CaptureRequested(attempt=attempt):
+            return replace(row, state="capturing", capture_attempts=attempt)
         case PaymentCaptured(amount=amount, at=at):
             return replace(row, state="captured", captured=amount, captured_at=at, failure=None)
         case CaptureFailed(reason=reason):
@@ -106,10 +109,10 @@ def apply(row: PaymentRow | None, stream: str, event: Event) -> PaymentRow:
             return replace(row, state="void-failed", failure=reason)
         case RefundRequested():
             return with_refunds(row, [*row.refunds, refund_requested(event)])
-        case PaymentRefunded(refund=number):
-            return with_refunds(row, [settled(each, number, "refunded") for each in row.refunds])
-        case RefundFailed(refund=number, reason=reason):
-            return with_refunds(row, [settled(each, number, "failed", reason) for each in row.refunds])
+        case PaymentRefunded(refund=number, at=at):
+            return with_refunds(row, [settled(each, number, "refunded", at) for each in row.refunds])
+        case RefundFailed(refund=number, reason=reason, at=at):
+            return with_refunds(row, [settled(each, number, "failed", at, reason) for each in row.refunds])
         case _:
             return row
 
@@ -125,9 +128,9 @@ def refund_requested(event: RefundRequested) -> RefundRow:
     )
 
 
-def settled(refund: RefundRow, number: int, state: RefundState, failure: str | None = None) -> RefundRow:
+def settled(refund: RefundRow, number: int, state: RefundState, at: datetime, failure: str | None = None) -> RefundRow:
     """The refund, settled when it is the one of this number."""
-    return replace(refund, state=state, failure=failure) if refund.refund == number else refund
+    return replace(refund, state=state, failure=failure, settled_at=at) if refund.refund == number else refund
 
 
 def with_refunds(row: PaymentRow, refunds: list[RefundRow]) -> PaymentRow:
@@ -162,6 +165,8 @@ MODEL = ReadModel(
     },
     keys=keys,
     apply=apply,
+    fillfactor=60,
+    version=2,
 )
 TABLE = Table(MODEL)
 

@@ -1,5 +1,7 @@
 """Payments as they can be asked for."""
 
+from msgspec.structs import replace
+
 from common.messages import Event
 from contexts.payment.events import (
     CaptureFailed,
@@ -65,8 +67,10 @@ async def test_what_was_declined_or_failed_says_why(shelf: Shelf) -> None:
 
 async def test_what_was_captured_after_all_has_no_failure_any_more(shelf: Shelf) -> None:
     failed = CaptureFailed(reason="closed", at=SENT)
-    captured = await shown(shelf, *IS_AUTHORISED, CAPTURING, failed, CAPTURING, IS_CAPTURED[-1])
+    again = replace(CAPTURING, attempt=2)
+    captured = await shown(shelf, *IS_AUTHORISED, CAPTURING, failed, again, IS_CAPTURED[-1])
     assert (captured.state, captured.captured, captured.failure) == ("captured", 500, None)
+    assert captured.capture_attempts == 2
 
 
 async def test_what_was_let_go_shows_when(shelf: Shelf) -> None:
@@ -89,11 +93,12 @@ async def test_a_wish_to_let_go_that_waits_for_the_provider_does_not_show_yet(sh
 async def test_refunds_show_one_by_one_and_as_sums(shelf: Shelf) -> None:
     asked = await shown(shelf, *IS_CAPTURED, refunding(1, ONE_TEA), refunding(2, JAM))
     assert (asked.refunded, asked.being_refunded, asked.state) == (0, 350, "captured")
+    assert [each.settled_at for each in asked.refunds] == [None, None]
     settled = await shown(shelf, refunded(1, ONE_TEA), RefundFailed(refund=2, amount=200, reason="closed", at=ENDED))
     assert (settled.refunded, settled.being_refunded, settled.state) == (150, 0, "captured")
-    assert [(each.refund, each.state, each.failure) for each in settled.refunds] == [
-        (1, "refunded", None),
-        (2, "failed", "closed"),
+    assert [(each.refund, each.state, each.settled_at, each.failure) for each in settled.refunds] == [
+        (1, "refunded", refunded(1, ONE_TEA).at, None),
+        (2, "failed", ENDED, "closed"),
     ]
 
 
