@@ -138,6 +138,9 @@ UNDONE = "(cancelled_at IS NOT NULL OR returned_at IS NOT NULL)"
 """These two find the few orders of a state among all that were delivered. An index of the state itself would have to
 be told of every step of every order."""
 
+AMONG = "nullif(state = ${}, false) IS NOT NULL"
+"""Whether it is in a state, said so that Postgres goes through these few in order, and does not expect still fewer."""
+
 MODEL = ReadModel(
     name="orders",
     row=OrderRow,
@@ -278,9 +281,9 @@ def in_state(state: OrderState | None) -> str:
         case None | "delivered":
             return "state = ${}"
         case "cancelled" | "returned":
-            return f"state = ${{}} AND {UNDONE}"
+            return f"{AMONG} AND {UNDONE}"
         case _:
-            return f"state = ${{}} AND {UNDERWAY}"
+            return f"{AMONG} AND {UNDERWAY}"
 
 
 def view(kept: Kept) -> OrderView:
