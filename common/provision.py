@@ -13,7 +13,7 @@ from common import discovery
 from common.bus import permissions
 from common.bus.bucket import Bucket
 from common.bus.connect import BusErrors, connect
-from common.bus.provision import ProvisionError, provision_streams
+from common.bus.provision import COMMANDS, ProvisionError, provision_streams
 from common.config import ConfigError, Settings
 from common.context import followed_by
 from common.lag import ConsistencyLag
@@ -76,6 +76,11 @@ async def provision_bus(settings: Settings, contexts: list[str]) -> None:
     finally:
         with suppress(nats.errors.Error):
             await nc.close()
+
+
+def in_batches() -> list[str]:
+    """The streams that take batches: all of one is stored, or none of it."""
+    return [COMMANDS, *(Bucket(each).stream for each in discovery.buckets(discovery.read_models().values()))]
 
 
 @contextmanager

@@ -30,11 +30,20 @@ def test_the_folder_of_batches_becomes_a_link_into_memory_that_only_we_can_read(
     (stream / "batches").mkdir()
     for _ in range(2):
         assert stage_in_memory(tmp_path, "COMMANDS")
-        assert (stream / "batches").resolve().parent == memory
+        assert (stream / "batches").resolve() == staged(tmp_path) / "COMMANDS"
+        assert staged(tmp_path).parent == memory
         assert staged(tmp_path).stat().st_mode & 0o777 == 0o700
     unstage(tmp_path)
     assert list(memory.iterdir()) == []
     assert stage_in_memory(tmp_path, "COMMANDS")
+
+
+def test_each_stream_has_a_folder_of_its_own(tmp_path: Path, memory: Path) -> None:
+    streams = stream_folder(tmp_path).parent
+    assert not stage_in_memory(tmp_path, "COMMANDS", "KV_some")  # There is no such stream yet.
+    (streams / "KV_some").mkdir()
+    assert stage_in_memory(tmp_path, "COMMANDS", "KV_some")
+    assert {(streams / name / "batches").resolve().name for name in ("COMMANDS", "KV_some")} == {"COMMANDS", "KV_some"}
 
 
 def test_a_batch_on_its_way_is_left_where_it_is(tmp_path: Path, memory: Path) -> None:

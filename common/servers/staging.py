@@ -1,4 +1,4 @@
-"""Where nats-server keeps a batch of commands until it is complete: in memory, where the machine offers that.
+"""Where nats-server keeps a batch of messages until it is complete: in memory, where the machine offers that.
 
 For each atomic batch the server makes a store of its own in the folder of the stream, and removes it after the commit.
 On a disk to which others write through, making and removing files takes longer than storing the batch: with the folder
@@ -20,19 +20,29 @@ ROOM = 64 * 1024 * 1024
 """Bytes that must be free there: a hundred batches."""
 
 
-def stage_in_memory(data: Path, stream: str) -> bool:
-    """Let the embedded server of a data folder stage a stream's batches in memory. False when that cannot be done."""
-    link, target = data / "nats" / "jetstream" / "$G" / "streams" / stream / "batches", staged(data)
+def stage_in_memory(data: Path, *streams: str) -> bool:
+    """Let the embedded server of a data folder stage the batches of these streams in memory. False when that cannot be
+    done for all of them."""
+    folder = staged(data)
     try:
-        if not link.parent.is_dir() or shutil.disk_usage(MEMORY).free < ROOM:
+        if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < ROOM:
             return False
-        shutil.rmtree(target, ignore_errors=True)
-        target.mkdir(mode=0o700)  # Somebody else's folder of this name is an error: its owner could read commands.
-        with suppress(FileNotFoundError):
-            link.unlink() if link.is_symlink() else link.rmdir()  # Not empty: a batch is on its way.
-        link.symlink_to(target)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)  # Somebody else's folder of this name is an error: its owner could read commands.
+        return all([_staged_there(data, stream, folder / stream) for stream in streams])
     except OSError:
         return False
+
+
+def _staged_there(data: Path, stream: str, target: Path) -> bool:
+    """Raises `OSError`."""
+    link = data / "nats" / "jetstream" / "$G" / "streams" / stream / "batches"
+    if not link.parent.is_dir():
+        return False
+    target.mkdir(mode=0o700)
+    with suppress(FileNotFoundError):
+        link.unlink() if link.is_symlink() else link.rmdir()  # Not empty: a batch is on its way.
+    link.symlink_to(target)
     return True
 
 

@@ -100,14 +100,13 @@ class _System:
         credentials = ensure_principals(self.settings, contexts)
         self.console.print(_welcome(self.settings, credentials))
         with self.console.status("Starting"):
-            from common.bus.provision import COMMANDS
-            from common.provision import nats_users, one_line, provision
+            from common.provision import in_batches, nats_users, one_line, provision
 
             with one_line():
                 users = nats_users(self.settings, credentials)
                 self.settings = await start_servers(self.supervisor, self.settings, users, contexts)
                 await provision(self.settings)
-                stage_in_memory(self.settings.data, COMMANDS)
+                stage_in_memory(self.settings.data, *in_batches())
             for child in self._parts(contexts):
                 await self.supervisor.start(child)
             self._changed()
