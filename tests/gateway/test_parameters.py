@@ -17,12 +17,54 @@ REFUSED = {
     "customer=%00": "$.customer",
     "site=": "$.site",
 }
+LISTS = {
+    "/products": 100,
+    "/products/100/stock": 500,
+    "/stock/s1": 500,
+    "/customers/c1/orders": 100,
+    "/deliveries": 500,
+}
+"""The most that one page holds."""
+BROKEN = {
+    "/products?min_price=-1": "$.min_price",
+    "/products?max_price=1.5": "$.max_price",
+    "/products?currency=usd": "$.currency",
+    "/products?q=": "$.q",
+    f"/products?q={'x' * 201}": "$.q",
+    "/products?department=": "$.department",
+    "/customers/c1/orders?state=lost": "$.state",
+    "/customers/a.b/orders": "$.customer_id",
+    "/deliveries?state=lost": "$.state",
+    "/stock/s1/products/a.b": "$.sku",
+    "/stock/s1/products/a?site=s2": "site",
+}
 TAKEN = ("", "limit=100", "since=2026-01-01T00:00:00Z", "since=2026-01-01T00:00:00%2B02:00", "state=placed&site=s1")
 
 
 @pytest.mark.parametrize(("query", "field"), REFUSED.items())
 async def test_a_parameter_that_breaks_its_rule_is_400_and_named(doors: Doors, query: str, field: str) -> None:
     answer = await doors.http.get(f"/orders?{query}")
+    assert (answer.status_code, answer.json()["field"]) == (400, field)
+
+
+@pytest.mark.parametrize(("path", "most"), LISTS.items())
+async def test_every_list_says_how_much_it_gives_at_once_and_takes_nothing_unheard_of(
+    doors: Doors, path: str, most: int
+) -> None:
+    for query, field in {
+        "limit=0": "$.limit",
+        f"limit={most + 1}": "$.limit",
+        "after=": "$.after",
+        "x=1": "$.x",
+    }.items():
+        answer = await doors.http.get(f"{path}?{query}")
+        assert (answer.status_code, answer.json()["field"]) == (400, field)
+    assert (await doors.http.get(f"{path}?limit={most}")).json()["code"] == "read-database-away"
+
+
+@pytest.mark.parametrize(("path", "field"), BROKEN.items())
+async def test_each_field_of_a_list_has_its_rule(doors: Doors, path: str, field: str) -> None:
+    answer = await doors.http.get(path)
     assert (answer.status_code, answer.json()["field"]) == (400, field)
 
 
