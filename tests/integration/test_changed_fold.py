@@ -124,7 +124,8 @@ async def test_a_changed_fold_is_deployed_under_load_and_taken_back(system: Syst
         await asyncio.gather(placing, *asking, return_exceptions=True)
     print(
         f"\na changed fold: live after {swapped:.1f} s beside {len(shop.taken)} orders; {sum(askers.answers.values())}"
-        f" queries, {dict(askers.answers)}, {askers.unknown} of unknown staleness, slowest {askers.slowest_s * 1000:.0f} ms, stalest {askers.stalest} ms"
+        f" queries, {dict(askers.answers)}, {askers.unknown} of unknown staleness,"
+        f" slowest {askers.slowest_s * 1000:.0f} ms, stalest {askers.stalest} ms"
     )
     assert set(askers.answers) == {200}
     assert askers.unknown < sum(askers.answers.values()) / 100
