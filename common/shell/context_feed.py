@@ -1,14 +1,16 @@
 """Feeding whoever follows one context: what comes by its stream, and from the store what does not (protocol P8).
 
 No follower waits for another. One that lacks something, is slow, or cannot be written leaves the others and comes back
-by itself: it reads from the store what it has missed until it meets them.
+by itself: it takes what it has missed, from what is kept of the last events or from the store, until it meets them.
 """
 
 import asyncio
 import logging
 import random
+from collections import deque
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
+from itertools import islice
 from time import monotonic
 from typing import TypeVar
 
@@ -30,6 +32,8 @@ IDLE_S = 1.0
 """Seconds without an event after which the store is asked for its head."""
 LATE_S = 1.0
 """Seconds after which the others go on without a model that has not taken in what they have."""
+MOST_RECENT, MOST_RECENT_BYTES = 2048, 4 * 1024 * 1024
+"""Events, and bytes of their JSON, that are kept for those who come late."""
 
 
 class ContextFeed:
@@ -50,7 +54,8 @@ class ContextFeed:
         self._came_back, self._joined = asyncio.Event(), asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
         self._reached = 0  # The position that they have.
-        self._last: Sequence[Happened] = ()
+        self._recent: deque[Happened] = deque()  # What was handed on last, without a gap, and how many bytes of JSON.
+        self._recent_bytes = 0
         self._active = -IDLE_S
         self._store_trouble = ""
         self.strays = self.healed = 0
@@ -119,7 +124,7 @@ class ContextFeed:
         """The events among the messages. What a forged reply subject put there lacks our header, and counts nowhere."""
         events = []
         for message in pulled:
-            if (message.headers or {}).get(VERSION_HEADER) == VERSION:
+            if message.says(VERSION_HEADER, VERSION):
                 try:
                     recorded = recorded_decoder.decode(message.data)
                     events.append(decoded(self._codec, recorded, message.sequence, message.at))
@@ -130,11 +135,24 @@ class ContextFeed:
         return events
 
     async def _hand_on(self, events: Sequence[Happened], more: bool) -> None:
-        self._last, self._active = events, monotonic()
+        self._active = monotonic()
+        self._remember(events)
         assert self._group
         takes = [self._group.create_task(each.take(self.context, events)) for each in self._together]
         await asyncio.wait(takes, timeout=LATE_S)
         self._expect(max(each.position for each in events), more)
+
+    def _remember(self, events: Sequence[Happened]) -> None:
+        """Keeps them for those who come late: they need not be read and decoded again for each."""
+        recent = self._recent
+        for each in events:
+            if recent and each.position != recent[-1].position + 1:
+                recent.clear()
+                self._recent_bytes = 0
+            recent.append(each)
+            self._recent_bytes += size_of(each)
+        while len(recent) > MOST_RECENT or self._recent_bytes > MOST_RECENT_BYTES:
+            self._recent_bytes -= size_of(recent.popleft())
 
     def _expect(self, position: int, more: bool) -> None:
         """Goes on with those who have all up to a position; the others leave. Shows who is behind."""
@@ -179,14 +197,14 @@ class ContextFeed:
                 await self._came_back.wait()
 
     async def _missing(self, follower: Following) -> Sequence[Happened]:
-        """What comes next for a model: of the last that was handed on if it fits, else from the store."""
+        """What comes next for a model: of what was handed on lately if it fits, else from the store."""
         at = follower.at(self.context)
         if self.context not in follower.checkpoints or at >= self._reached:
             return ()  # To take nothing loads its checkpoints.
-        before = next((each.position for each in self._last if each.position > at), at + PAGE + 1)
-        if before == at + 1:
-            return self._last
-        page = await self._asked(self.reader.page(at, min(before - at - 1, PAGE)))
+        first, last = (self._recent[0].position, self._recent[-1].position) if self._recent else (0, 0)
+        if first <= at + 1 <= last:
+            return list(islice(self._recent, at + 1 - first, at + 1 - first + PAGE))
+        page = await self._asked(self.reader.page(at, min(first - at - 1, PAGE) if at + 1 < first else PAGE))
         self.healed += len(page or ())
         return [decoded(self._codec, each) for each in page or ()]
 
@@ -213,3 +231,7 @@ class ContextFeed:
             return None
         self._store_trouble = ""
         return answer
+
+
+def size_of(happened: Happened) -> int:
+    return len(happened.origin.data) if happened.origin else 0

@@ -18,6 +18,7 @@ from nats.aio.msg import Msg
 from common.codec import EventCodec
 from common.messages import Event
 from common.readmodel import Key
+from common.shell import context_feed
 from common.shell.follower import Follower, ModelBeat
 from common.shell.projection import Projection
 from common.shell.relay import Relay
@@ -446,3 +447,40 @@ def as_happened(context: str, history: list[tuple[str, Event]]) -> list[Happened
         decoded(codec, recorded(context, position, stream, position, event))
         for position, (stream, event) in enumerate(history, 1)
     ]
+
+
+async def test_who_comes_late_takes_what_was_kept_and_asks_the_store_for_nothing(world: World) -> None:
+    slow, quick = jars(world.name), colours(world.name)
+    await world.tables(slow, quick)
+    async with running(world.projection(slow, quick, batch=8)) as projection:
+        await world.record(*drops(8))
+        await world.publish(*await world.reader.page(0, 100))
+        for model in (slow, quick):
+            await until(partial(world.reached, model, 8))
+        async with projection.followers[slow.name]._lock:  # As if its table could not be written for a while.
+            await world.record(*drops(200))
+            for page in (8, 108):
+                await world.publish(*await world.reader.page(page, 100))
+            await until(partial(world.reached, quick, 208))
+        await until(partial(world.reached, slow, 208))
+        assert projection.feeds[world.name].healed == 0
+        assert await world.differences(slow, quick) == []
+
+
+async def test_no_more_is_kept_for_those_who_come_late_than_may_be(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(context_feed, "MOST_RECENT", 10)
+    model = jars(world.name)
+    await world.tables(model)
+    async with running(world.projection(model, batch=8)) as projection:
+        await world.record(*drops(40))
+        await world.publish(*await world.reader.page(0, 100))
+        await until(partial(world.reached, model, 40))
+        kept = [each.position for each in projection.feeds[world.name]._recent]
+        assert kept == list(range(31, 41))
+        monkeypatch.setattr(context_feed, "MOST_RECENT_BYTES", 0)
+        await world.record(*drops(1))
+        await world.publish(*await world.reader.page(40, 100))
+        await until(partial(world.reached, model, 41))
+        assert not projection.feeds[world.name]._recent
