@@ -83,6 +83,8 @@ async def asked(shelf: Shelf, by: By, **wanted: Any) -> list[SalesFigures]:
     while True:
         page: SalesPage = await shelf.ask(GetSales(by=by, after=after, **wanted), QUERIES)
         found += page.sales
+        assert page.next is None or len(page.sales) == wanted.get("limit", 20)
+        assert page.next != after or after is None
         if (after := page.next) is None:
             return found
 
@@ -241,8 +243,8 @@ EVENTS: st.SearchStrategy[OrderEvent] = st.one_of(
     st.builds(lambda order, later: cancelled(order, order.at + later), ORDERS, LATER),
     st.builds(lambda order, later, lines: refunded(order, order.at + later, *lines), ORDERS, LATER, LINES),
 )
-ANY_DAY = st.none() | st.sampled_from(DAYS)
-TIMES = st.fixed_dictionaries({"since": ANY_DAY, "until": ANY_DAY, "as_of": ANY_DAY})
+EARLY, LATE = (st.none() | st.sampled_from(days) for days in (DAYS[:5], DAYS[3:]))
+TIMES = st.fixed_dictionaries({"since": EARLY, "until": LATE, "as_of": LATE})
 GROUPS = st.one_of(
     st.fixed_dictionaries(
         {"site": st.none() | st.sampled_from(SITES), "department": st.none() | st.sampled_from(DEPARTMENTS)}
@@ -256,7 +258,12 @@ WANTED = st.builds(lambda times, group, how: times | group | how, TIMES, GROUPS,
 
 
 @hypothesis.settings(max_examples=40)
-@given(st.lists(EVENTS, max_size=20), st.sets(st.integers(1, 19)), st.lists(WANTED, max_size=4), st.integers(1, 5))
+@given(
+    st.lists(EVENTS, min_size=8, max_size=30),
+    st.sets(st.integers(1, 29)),
+    st.lists(WANTED, min_size=4, max_size=8),
+    st.integers(1, 5),
+)
 def test_what_is_told_is_what_the_events_come_to_whatever_the_batches_and_the_pages(
     settings: Settings, events: list[OrderEvent], borders: set[int], wanted: list[dict[str, Any]], limit: int
 ) -> None:
