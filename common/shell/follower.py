@@ -12,10 +12,11 @@ from msgspec.structs import replace
 from common.readmodel import Follows, ReadModel, live_name
 from common.shell.clocks import UNTIMED, Clocks, Offset
 from common.shell.contiguous import behind, contiguous, misfit
-from common.shell.durations import SIZES, Buckets, Quantiles, timed
-from common.shell.hops import Hop, Hops
+from common.shell.durations import SIZES, Buckets, Quantiles
+from common.shell.hops import Hop
 from common.shell.news import Move
 from common.shell.patience import AWAY, is_command_fault
+from common.shell.visible import new_hops, note_visible
 from common.store.checkpoints import NOWHERE, Checkpoint, begin_model
 from common.store.fold import Happened, fold, touched
 from common.store.read_tables import Table
@@ -24,7 +25,6 @@ from common.store.rows import Rows, RowsMissing
 
 log = logging.getLogger(__name__)
 
-ENDED_HERE: tuple[Hop, ...] = ("relayed_to_visible", "recorded_to_visible", "accepted_to_visible")
 NO_CLOCKS: Mapping[str, Clocks] = {}
 Tell = Callable[[Move], Awaitable[None]]
 """Tells that a model has come further, to those who wait for that. Never raises."""
@@ -102,7 +102,7 @@ class Follower:
         self._table = Table(model, schema)
         self._rows = Rows(self._table)
         self._lock = asyncio.Lock()  # The contexts of a model share its rows.
-        self.hops = {context: Hops(*ENDED_HERE) for context in model.follows}
+        self.hops = {context: new_hops() for context in model.follows}
         self.checkpoints: dict[str, Checkpoint] = {}
         self._known = self._kept = False
         self.detached, self.standing = "", "red"
@@ -236,14 +236,7 @@ class Follower:
                 self.shown[context] += len(run)
                 self.sizes[context].add(len(run))
                 await self._tell(Move(self.name, context, after.position, after.incarnation, after.generation))
-                self._time(context, run, visible)
+                note_visible(self.hops[context], self._clocks.get(context, UNTIMED), run, visible)
                 return
             self._known = False  # Somebody else has moved it.
             self.lost += 1
-
-    def _time(self, context: str, run: Sequence[Happened], visible: float) -> None:
-        hops, clocks = self.hops[context], self._clocks.get(context, UNTIMED)
-        for each, times in timed(run):
-            hops.add("relayed_to_visible", clocks.bus.since(each.relayed_at, visible), times)
-            hops.add("recorded_to_visible", clocks.store.since(each.recorded_at, visible), times)
-            hops.add("accepted_to_visible", clocks.bus.since(each.accepted_at, visible), times)
