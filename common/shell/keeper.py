@@ -12,7 +12,7 @@ becomes of the bucket is seen within a second: one that is lost is made again an
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from time import monotonic, time_ns
 from typing import Any
 
@@ -28,11 +28,11 @@ from common.readmodel import Follows
 from common.shell.asking import PASSING
 from common.shell.clocks import UNTIMED, Clocks
 from common.shell.contiguous import behind
-from common.shell.durations import SIZES, Buckets, timed
+from common.shell.durations import SIZES, Buckets
 from common.shell.follower import ModelBeat, Tell, untold
-from common.shell.hops import Hops
 from common.shell.listener import Listener
 from common.shell.news import Move
+from common.shell.visible import new_hops, note_visible
 from common.store.checkpoints import Checkpoint
 from common.store.fold import Happened, followed
 from common.store.reader import EventReader
@@ -53,26 +53,35 @@ class Newer(Exception):
     """What lies in the bucket is of a newer version of the model."""
 
 
+def unfed(listener: Listener) -> None:
+    """For who is handed events by a test."""
+
+
 class Keeper:
-    """Keeps one bucket. Its feed sees the `listener`.
+    """Keeps one bucket. Its feed sees the `listener`; `join` has another one fed in its place.
 
     `shown` counts events by context, `sizes` those of each batch, `lost` batches that somebody else had come before.
     """
 
     def __init__(
-        self, nc: Client, model: BucketModel, reader: EventReader, tell: Tell = untold, clocks: Clocks = UNTIMED
-    ) -> None:
+        self, nc: Client, model: BucketModel, reader: EventReader,
+        join: Callable[[Listener], None] = unfed, tell: Tell = untold, clocks: Clocks = UNTIMED,
+    ) -> None:  # fmt: skip
         self.model, self.name, context = model, model.name, model.context
         self._nc, self._reader, self._tell, self._clocks = nc, reader, tell, clocks
         self._bucket, self._codec = Bucket(model), followed([model], context)
         self._batches = Batches(nc, size=MOST + 1)
-        self.listener = Listener("values", model.name, context, model.follows[context], self._load, self._heed)
-        self.hops = {context: Hops("relayed_to_visible", "recorded_to_visible", "accepted_to_visible")}
+        self.listener, self._join = self._listener(), join
+        self.hops = {context: new_hops()}
         self.shown, self.sizes, self.lost = {context: 0}, {context: Buckets(SIZES)}, 0
         self._lock = asyncio.Lock()  # What is put replaces what is remembered.
         self._entries: OrderedDict[str, Entry] = OrderedDict()
         self._made, self._seen, self._revision = "", 0, 0
         self._progress: Progress | None = None
+
+    def _listener(self) -> Listener:
+        context = self.model.context
+        return Listener("values", self.name, context, self.model.follows[context], self._load, self._heed)
 
     @property
     def detached(self) -> str:
@@ -157,7 +166,7 @@ class Keeper:
         self.shown[self.model.context] += len(run)
         self.sizes[self.model.context].add(len(run))
         await self._tell(Move(self.name, self.model.context, after.position, after.incarnation, generation))
-        timed_hops(self.hops[self.model.context], self._clocks, run, visible)
+        note_visible(self.hops[self.model.context], self._clocks, run, visible)
         return after
 
     async def _known(self, keys: Collection[str]) -> dict[str, Entry]:
@@ -174,14 +183,13 @@ class Keeper:
         return await anew(self.model, self._codec, self._reader, keys, up_to)
 
     async def _put(self, changed: Mapping[str, Entry], after: Checkpoint) -> None:
-        self._progress = Progress(
-            self.model.version, after.generation, after.position, after.incarnation, after.stream_seq, self._seen
-        )
+        place = after.generation, after.position, after.incarnation, after.stream_seq
+        progress = Progress(self.model.version, *place, self._seen)
         values = [self._bucket.put(key, entry) for key, entry in changed.items()]
-        acks = await self._stored(values, self._bucket.move(self._progress, self._revision))
+        acks = await self._stored(values, self._bucket.move(progress, self._revision))
         if (acks[0].sequence, acks[-1].sequence) == (self._seen + 1, self._seen + len(acks)):
             self._seen += len(acks)  # Nobody has put anything in between.
-        self._revision = acks[-1].sequence
+        self._revision, self._progress = acks[-1].sequence, progress
         self._keep({key: replace(changed[key], revision=ack.sequence) for key, ack in zip(changed, acks, strict=False)})
         while len(self._entries) > MOST_KEPT:
             self._entries.popitem(last=False)
@@ -194,11 +202,13 @@ class Keeper:
 
     async def _look(self) -> None:
         """Whether the bucket is still the one that was kept, and all that is new in it our own."""
-        if self.detached or self._progress is None:
+        if self._progress is None:
             return
         state = await self._state()
         if state is None or state["created"] != self._made:
-            self.listener.lost()
+            self._follow_anew()
+            return
+        if self.detached:
             return
         while self._seen < state["state"]["last_seq"]:
             seen, strays = await self._bucket.strays(self._nc, self._seen + 1, LOOKED_AT)
@@ -206,12 +216,18 @@ class Keeper:
                 await self._heal(strays, self._progress)
             self._seen = max(seen, self._seen) if seen > self._seen else state["state"]["last_seq"]
 
+    def _follow_anew(self) -> None:
+        """The bucket is another one: whatever was wrong with that which was kept is over."""
+        if self.detached:
+            self.listener = self._listener()
+            self._join(self.listener)
+        else:
+            self.listener.lost()
+
     async def _heal(self, strays: dict[str, int], progress: Progress) -> None:
         """Puts what belongs there over what somebody else has put under these keys."""
         log.warning("something else was put into the bucket %s under %s", self.name, ", ".join(sorted(strays)))
-        if (revision := strays.pop(self._bucket.place, 0)) == self._revision:
-            return
-        if revision:
+        if revision := strays.pop(self._bucket.place, 0):
             (ack,) = await self._batches.publish_all([self._bucket.move(progress, revision)])
             self._revision = ack.sequence
         for key, entry in (await self._anew(strays, progress.position)).items():
@@ -233,11 +249,3 @@ class Keeper:
             return await ask_jetstream(self._nc, f"STREAM.CREATE.{self._bucket.stream}", self._bucket.config)
         except ApiError as error:
             raise Refused(error.code, str(error)) from None
-
-
-def timed_hops(hops: Hops, clocks: Clocks, run: Sequence[Happened], visible: float) -> None:
-    """Notes how long these events took to be visible at a monotonic time."""
-    for each, times in timed(run):
-        hops.add("relayed_to_visible", clocks.bus.since(each.relayed_at, visible), times)
-        hops.add("recorded_to_visible", clocks.store.since(each.recorded_at, visible), times)
-        hops.add("accepted_to_visible", clocks.bus.since(each.accepted_at, visible), times)

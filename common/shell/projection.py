@@ -55,7 +55,9 @@ class Projection:
         tables = [model for model in models if isinstance(model, ReadModel)]
         self.followers = {model.name: self._follower(model) for model in tables}
         self.keepers = {
-            model.name: Keeper(nc, model, readers[model.context], self._tell, self.clocks[model.context])
+            model.name: Keeper(
+                nc, model, readers[model.context], self._join_feeds, self._tell, self.clocks[model.context]
+            )
             for model in models
             if isinstance(model, BucketModel)
         }
@@ -85,6 +87,9 @@ class Projection:
 
     def _join(self, follower: Follower) -> None:
         self.followers[follower.name] = follower
+        self._join_feeds(follower)
+
+    def _join_feeds(self, follower: Following) -> None:
         for context in follower.follows:
             self.feeds[context].join(follower)
 

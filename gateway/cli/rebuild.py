@@ -1,15 +1,22 @@
 """`daybook rebuild`: a read model's table is built anew from the record, beside the one that serves meanwhile."""
 
 import asyncio
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
 import asyncpg
 import click
+import nats.errors
 from rich.console import Console
 from rich.progress import Progress
 
+from common import discovery
 from common.anew import Place, tables
+from common.bus.api import ApiError, ask_jetstream
+from common.bus.bucket import Bucket
+from common.bus.connect import connect
+from common.bus.provision import provision_stream
 from common.config import Settings
 from common.readmodel import building
 from common.store.checkpoints import Checkpoint, all_checkpoints
@@ -18,6 +25,7 @@ from common.store.swap import begin_anew
 AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 EVERY_S = 0.2
 STANDS_S = 15.0
+WITHIN_S = 10.0
 
 Places = dict[str, dict[str, Checkpoint]]
 
@@ -30,8 +38,15 @@ def rebuild(model: str, wait: bool) -> None:
 
     The projectors that run do it; queries are answered from the old table until the new one is as far. It helps when a
     model is red because a record was restored, because newer code has been here before, or because rows are wrong.
+    A model that lives in a bucket is emptied at once, and filled from the record.
     """
     settings = Settings.from_env()
+    if bucket := {each.name: each for each in discovery.buckets(discovery.read_models().values())}.get(model):
+        try:
+            asyncio.run(_refill(settings, Bucket(bucket)))
+        except (TimeoutError, nats.errors.Error) as error:
+            raise click.ClickException(f"the bus does not answer: {error or type(error).__name__}") from None
+        return
     known = tables(settings)
     if model not in known:
         raise click.ClickException(f"there is no read model with a table named {model}; there are {', '.join(known)}")
@@ -43,6 +58,20 @@ def rebuild(model: str, wait: bool) -> None:
         raise click.ClickException(f"the database of {model}: {error or type(error).__name__}") from None
     except KeyboardInterrupt:
         click.echo("It goes on without you: daybook lag shows how far.")
+
+
+async def _refill(settings: Settings, bucket: Bucket) -> None:
+    if not settings.nats_url:
+        raise click.ClickException("DAYBOOK_NATS_URL is not set, and nothing runs on this data folder: `daybook up`")
+    async with asyncio.timeout(WITHIN_S):
+        nc = await connect(settings, "admin")
+    try:
+        with suppress(ApiError):  # It may be lost already.
+            await ask_jetstream(nc, f"STREAM.DELETE.{bucket.stream}", {})
+        await provision_stream(nc, bucket.config)
+    finally:
+        await nc.close()
+    click.echo(f"The bucket {bucket.model.name} is filled anew: daybook lag shows how far it is.")
 
 
 async def _rebuild(place: Place, wait: bool) -> None:

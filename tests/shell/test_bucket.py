@@ -291,6 +291,11 @@ async def test_another_incarnation_of_the_record_stops_it(kitchen: Kitchen) -> N
         await kitchen.world.owner_says("UPDATE {s}.head SET incarnation = gen_random_uuid()")
         await kitchen.record(*drops(1))
         await until(lambda: "another incarnation" in keeper.detached)
+        assert [beat.state for beat in keeper.beats()] == ["red"]
+        await kitchen.close()  # As `daybook rebuild` does it.
+        await until(lambda: kitchen.reached(11))
+        assert await kitchen.values() == await kitchen.wanted()
+        await until(lambda: [beat.state for beat in keeper.beats()] == ["live"])
 
 
 async def test_a_fold_that_crashes_stops_it_and_says_so(kitchen: Kitchen) -> None:
