@@ -4,6 +4,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import asyncpg
 import msgspec
 from msgspec import Struct
 
@@ -35,7 +36,7 @@ class Pages(Struct, frozen=True):
 
         `wanted` gives conditions their values, such as `"site = ${}"`; those that are None do not count. `source` is
         what is read first, all of it, instead of the table in order. Raises `Rejected` when `after` is not where a page
-        of ours has ended.
+        of ours has ended, or when a time is none that Postgres knows.
         """
         conditions: list[str] = []
         values: list[Any] = list(source.values) if source else []
@@ -51,7 +52,10 @@ class Pages(Struct, frozen=True):
         select = self.table.select
         if source:  # OFFSET 0 keeps Postgres from taking the conditions and the order into it.
             select = select.replace(f"{self.table.name} AS t", f"({source.select} OFFSET 0) AS t")
-        records = await connection.fetch(f"{select} {where} ORDER BY {order} LIMIT {limit + 1}", *values)
+        try:
+            records = await connection.fetch(f"{select} {where} ORDER BY {order} LIMIT {limit + 1}", *values)
+        except asyncpg.DataError:  # A time whose UTC is before the year 1 or after 9999.
+            raise Rejected("malformed", "a time that is too long ago or too far ahead") from None
         kept = [self.table.kept(record) for record in records[:limit]]
         return kept, self._place_of(kept[-1]) if len(records) > limit else None
 

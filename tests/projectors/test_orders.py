@@ -1,6 +1,6 @@
 """Orders as they can be asked for."""
 
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any, get_args
 
 import pytest
@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from common.messages import Event, Rejected
 from common.personal import Personal
+from common.store.pages import write_place
 from contexts.order.events import (
     CancellationCameTooLate,
     CancellationRequested,
@@ -170,6 +171,16 @@ async def test_a_wrong_cursor_is_refused(shelf: Shelf, after: str) -> None:
             "malformed",
             "not where a page has ended - at `$.after`",
         )
+
+
+@pytest.mark.parametrize(("year", "hours"), [(1, 14), (9999, -14)])
+async def test_a_time_that_no_clock_of_ours_can_show_is_refused(shelf: Shelf, year: int, hours: int) -> None:
+    month, day, hour = (1, 1, 0) if year == 1 else (12, 31, 23)
+    moment = datetime(year, month, day, hour, tzinfo=timezone(timedelta(hours=hours)))
+    for query in (ListOrders(since=moment), ListOrders(after=write_place([moment, "o1"]))):
+        with pytest.raises(Rejected) as refused:
+            await shelf.ask(query, QUERIES)
+        assert refused.value.code == "malformed"
 
 
 async def test_every_state_is_found_alone_and_among_those_of_a_customer(shelf: Shelf) -> None:
