@@ -24,13 +24,14 @@ READ_AT_ONCE = 250
 FIRST_BLOCK, CHUNK = 1_000, 500
 """Goods and products come for blocks of baskets: the first thousand, then as many again as there were. So what a
 delivery of goods holds does not depend on how many baskets are played, and playing more later brings nothing twice."""
-MEMORY = "120MB"
+MEMORY = "110MB"
 T = TypeVar("T")
 
 TABLES = """
 CREATE VIEW bought AS SELECT *, round(sales_value * 100)::BIGINT AS cents, transaction_timestamp AS sold_at
     FROM read_parquet('{transactions}');
 CREATE VIEW known AS SELECT * FROM read_parquet('{products}');
+CREATE TYPE department AS ENUM (SELECT DISTINCT department FROM known UNION SELECT 'unknown' ORDER BY 1);
 CREATE TABLE places AS
     SELECT (row_number() OVER (ORDER BY min(sold_at), basket_id) - 1)::INTEGER AS place, basket_id,
         min(sold_at) AS sold_at, min(household_id)::INTEGER AS household, min(store_id)::INTEGER AS store
@@ -38,10 +39,10 @@ CREATE TABLE places AS
 """
 LINES = """
 CREATE OR REPLACE TABLE lines AS
-    SELECT place, store, bought.product_id::VARCHAR AS sku, quantity::INTEGER AS quantity, cents::INTEGER AS cents,
-        coalesce(department, 'unknown') AS department
+    SELECT place, bought.product_id::INTEGER AS product_id, quantity::INTEGER AS quantity, cents::INTEGER AS cents,
+        coalesce(department, 'unknown')::department AS department
     FROM bought JOIN places USING (basket_id) LEFT JOIN known USING (product_id)
-    WHERE place < {end} ORDER BY place, sku;
+    WHERE place < {end} ORDER BY place;
 """
 PRICED = """
 CREATE TABLE priced AS
@@ -52,9 +53,10 @@ CREATE TABLE priced AS
 the year, not over what is played: so it is the same however many baskets are played."""
 
 BASKETS = """
-SELECT basket_id, any_value(sold_at), any_value(household), any_value(p.store), list(sku ORDER BY sku),
+SELECT basket_id, any_value(sold_at), any_value(household), any_value(store), list(sku ORDER BY sku),
     list(quantity ORDER BY sku), list(cents ORDER BY sku), list(department ORDER BY sku)
-FROM places AS p JOIN lines USING (place) WHERE place >= {begin} AND place < {end}
+FROM (SELECT *, product_id::VARCHAR AS sku FROM lines JOIN places USING (place))
+WHERE place >= {begin} AND place < {end}
 GROUP BY place, basket_id ORDER BY place
 """
 HOUSEHOLDS = """
@@ -62,7 +64,7 @@ SELECT household FROM places GROUP BY household HAVING min(place) >= {begin} AND
 """
 PRODUCTS = """
 WITH new AS (
-    SELECT sku::BIGINT AS product_id FROM lines GROUP BY sku HAVING min(place) >= {begin} AND min(place) < {end}
+    SELECT product_id FROM lines GROUP BY product_id HAVING min(place) >= {begin} AND min(place) < {end}
 )
 SELECT product_id, coalesce(product_type, product_category, department), package_size, department, brand,
     product_category, price
@@ -70,7 +72,7 @@ FROM new JOIN known USING (product_id) JOIN priced USING (product_id) ORDER BY p
 """
 GOODS = """
 WITH needed AS (
-    SELECT store, sku, sum(quantity)::BIGINT AS quantity FROM lines
+    SELECT store, product_id::VARCHAR AS sku, sum(quantity)::BIGINT AS quantity FROM lines JOIN places USING (place)
     WHERE place >= {begin} AND place < {end} AND quantity > 0 GROUP BY store, sku
 ), chunked AS (
     SELECT *, (row_number() OVER (PARTITION BY store ORDER BY sku) - 1) // {chunk} AS chunk FROM needed

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -16,12 +17,15 @@ from common.config import Settings
 from common.questions import NoAnswer, QueryRefused
 from gateway.cli.baskets import Baskets
 from gateway.cli.sending import Wish, each_of, send_all
-from gateway.cli.year.comparing import compare
+from gateway.cli.year.comparing import Comparison, compare
 from gateway.cli.year.course import Course
 from gateway.cli.year.shown import MOST, STAGES, Bars, Played, show
 from gateway.cli.year.system import System, reached
 from gateway.cli.year.underway import Underway
+from gateway.cli.year.views import AWAY
 from gateway.cli.year.wishes import delivered, dispatched
+
+TRIES, PAUSE_S = 5, 2.0
 
 
 class Number(click.ParamType[int | None]):
@@ -105,15 +109,27 @@ async def _play(year: Baskets, system: System, console: Console, rate: float, de
     with Bars(console, {"prepared": course.ahead} | dict.fromkeys(stages, len(year)), underway.progress) as bars:
         await _to_its_end(course, system, underway, bars)
     latency = await system.latency() if course.sent else (None, None)
-    await system.caught_up()
+    found = await _compared(year, system, deliver)
     return Played(
         sent=course.sent,
         skipped=course.skipped,
         per_s=bars.rates(course.sent, course.begun) if course.sent else {},
         visible_p50_ms=latency[0],
         visible_p99_ms=latency[1],
-        found=await compare(year, system, deliver),
+        found=found,
     )
+
+
+async def _compared(year: Baskets, system: System, deliver: bool) -> Comparison:
+    """What views that have caught up say. When they go away meanwhile, all is asked again."""
+    for _ in range(TRIES - 1):
+        with suppress(*AWAY, NoAnswer):
+            await system.caught_up()
+            return await compare(year, system, deliver)
+        system.views.close()
+        await asyncio.sleep(PAUSE_S)
+    await system.caught_up()
+    return await compare(year, system, deliver)
 
 
 async def _to_its_end(course: Course, system: System, underway: Underway, bars: Bars) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any, cast
@@ -76,22 +76,27 @@ def seen(year: Baskets) -> list[list[Any]]:
     ]
 
 
-def differences(orders: Sequence[Sequence[Any]], deliver: bool = True) -> list[str]:
+@pytest.fixture(scope="module")
+def year() -> Iterator[Baskets]:
+    """The first 20 baskets."""
+    with Baskets(20) as found:
+        yield found
+
+
+def differences(year: Baskets, orders: Sequence[Sequence[Any]], deliver: bool = True) -> list[str]:
     """What is said of these orders when the first 20 baskets were to be played."""
-    with Baskets(20) as year:
-        sums = FileSums(year)
-        sums.see(orders)
-        return [str(each) for each in of_orders(sums, deliver)]
+    sums = FileSums(year)
+    sums.see(orders)
+    return [str(each) for each in of_orders(sums, deliver)]
 
 
-def test_each_order_is_compared_with_its_basket() -> None:
-    with Baskets(20) as year:
-        right = seen(year)
-    assert differences(right) == []
+def test_each_order_is_compared_with_its_basket(year: Baskets) -> None:
+    right = seen(year)
+    assert differences(year, right) == []
     name, _, total, paid, units, lines = right[7]
 
     def said(*row: Any, deliver: bool = True) -> list[str]:
-        return differences([*right[:7], *([row] if row else []), *right[8:]], deliver)
+        return differences(year, [*right[:7], *([row] if row else []), *right[8:]], deliver)
 
     money = f"{total / 100:,.2f} USD in the file, {(total + 1) / 100:,.2f} USD in the views"
     assert said(name, "delivered", total + 1, total + 1, units, lines) == [f"revenue of order {name}: {money}"]
@@ -107,17 +112,19 @@ def test_each_order_is_compared_with_its_basket() -> None:
     assert said(*confirmed, deliver=False) == []
 
 
-def test_an_order_of_the_channel_that_is_no_basket_is_named_and_one_of_a_later_basket_is_compared() -> None:
-    with Baskets(20) as year, Baskets(30) as more:
+def test_an_order_of_the_channel_that_is_no_basket_is_named_and_one_of_a_later_basket_is_compared(
+    year: Baskets,
+) -> None:
+    with Baskets(30) as more:
         right, later = seen(year), seen(more)
-    assert differences(later) == []
+    assert differences(year, later) == []
     for stranger in ("4711", "basket-x", "basket-1"):
-        (one,) = differences([*right, [stranger, "delivered", 1, 1, 1, 1]])
+        (one,) = differences(year, [*right, [stranger, "delivered", 1, 1, 1, 1]])
         assert f"such as {stranger}" in one
 
 
-def test_sums_are_of_what_was_to_be_played_and_of_what_was_played_before() -> None:
-    with Baskets(20) as year, Baskets(30) as more:
+def test_sums_are_of_what_was_to_be_played_and_of_what_was_played_before(year: Baskets) -> None:
+    with Baskets(30) as more:
         sums, wider = FileSums(year), FileSums(more)
         assert sums.total()[0] == 20
         sums.see(seen(more))
@@ -217,16 +224,15 @@ async def never() -> bool:
     return False
 
 
-def test_what_is_shown_fits_into_80_columns() -> None:
-    with Baskets(200) as year:
-        sums = FileSums(year)
-        file = sums.by("department")
-        wrong = {**file, "DELI": (0, 0, 0)}
-        compared = [
-            Compared("", ("orders", "lines", "units", "revenue"), {"": sums.total()}, {"": sums.total()}),
-            *(Compared(by, SALES, file, wrong) for by in ("department", "product")),
-        ]
-        found = Comparison(compared, [], {"delivered": 200, "confirmed": 7}, sums.odd())
+def test_what_is_shown_fits_into_80_columns(year: Baskets) -> None:
+    sums = FileSums(year)
+    file = sums.by("department")
+    wrong = {**file, next(iter(file)): (0, 0, 0)}
+    compared = [
+        Compared("", ("orders", "lines", "units", "revenue"), {"": sums.total()}, {"": sums.total()}),
+        *(Compared(by, SALES, file, wrong) for by in ("department", "product")),
+    ]
+    found = Comparison(compared, [], {"delivered": 200, "confirmed": 7}, sums.odd())
     rates = {"stored": 300.0, "visible": 299.1, "settled": 250.0, "delivered": 240.0}
     played = Played(sent=150, skipped=50, per_s=rates, visible_p50_ms=12.5, visible_p99_ms=None, found=found)
     console = Console(file=StringIO(), width=80)

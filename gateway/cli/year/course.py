@@ -31,7 +31,7 @@ class Course:
 
     def __init__(self, year: Baskets, system: System, underway: Underway, rate: float = 0.0) -> None:
         self._year, self._system, self._underway, self._rate = year, system, underway, rate
-        self.begun = 0.0
+        self.begun = self._next = 0.0
         self.sent = self.skipped = 0
         self.ahead = sum(len(rows) for block in year.blocks() for rows in year.ahead(block))
 
@@ -84,10 +84,13 @@ class Course:
                     yield basket
 
     async def _pace(self) -> None:
-        self.begun = self.begun or time.monotonic()
+        """Waits until it is time for the next one. Time that was lost is not made up for."""
+        now = time.monotonic()
+        self.begun = self.begun or now
         self.sent += 1
-        if self._rate and (early := self.begun + self.sent / self._rate - time.monotonic()) > 0:
-            await asyncio.sleep(early)
+        if self._rate:
+            self._next = max(self._next, now) + 1 / self._rate
+            await asyncio.sleep(self._next - now)
 
 
 async def in_turn(sources: Sequence[Source]) -> AsyncIterator[Wish[Any]]:

@@ -152,4 +152,4 @@ def oddities(odd: Odd) -> list[tuple[int, str]]:
 
 
 def ms(milliseconds: float | None) -> str:
-    return "unknown" if milliseconds is None else f"{milliseconds:.0f} ms"
+    return "unknown" if milliseconds is None else f"{milliseconds:,.0f} ms"

@@ -14,12 +14,12 @@ from common.config import Settings
 from common.lag import ConsistencyLag, LagAnswer
 from common.questions import NoAnswer, QueryRefused
 from gateway.cli.keepalive import KeepAlive
-from gateway.cli.sending import PRINCIPAL, Send, posting, publishing
+from gateway.cli.sending import PATIENCE_S, PRINCIPAL, Send, posting, publishing
 from gateway.cli.up import http_url
 from gateway.cli.year.asking import Ask, by_http, by_nats
 from gateway.cli.year.views import Views
 
-CAUGHT_UP_S, LOOK_S = 60.0, 0.2
+LOOK_S = 0.2
 SILENT = (NoAnswer, QueryRefused, OutcomeUnknown, OSError)
 
 
@@ -46,14 +46,17 @@ class System:
         return now != was
 
     async def caught_up(self) -> None:
-        """Until each view has come as far as the records have now, or a minute has gone by."""
+        """Until each view has come as far as the records have now, or none has moved for a minute."""
         heads: dict[str, Any] = {}
-        deadline = time.monotonic() + CAUGHT_UP_S
-        while time.monotonic() < deadline:
+        projected: Sequence[object] = ()
+        moved = time.monotonic()
+        while time.monotonic() - moved < PATIENCE_S:
             if lag := await self._lag():
                 heads = heads or {each.context: each.head for each in lag.contexts}
                 if all(_is_at(each.projected, heads.get(each.context)) for each in lag.read_models):
                     return
+                if projected != (now := [each.projected for each in lag.read_models]):
+                    projected, moved = now, time.monotonic()
             await asyncio.sleep(LOOK_S)
 
     async def latency(self) -> tuple[float | None, float | None]:
