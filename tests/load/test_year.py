@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from contexts.order.events import OrderDelivered, OrderPlaced
+from tests.load.fold_or_table import compared
 from tests.load.processes import MIB, Look, between, cpu_between, memories
 from tests.load.queries import measured
 from tests.load.queries import show as show_queries
@@ -25,6 +26,7 @@ async def test_a_short_year_is_played_to_its_end_and_all_is_measured() -> None:
             year = await played(system, str(BASKETS), "nats")
             found = await measured(system, 4, 0.1, "GetOrder")
             found_deep = await measured(system, 4, 0.1, "ListProducts deep")
+            ways = await compared(system, tries=2, seconds=1)
     assert (year.baskets, year.stages.stages["OrderDelivered"].orders) == (BASKETS, BASKETS)
     assert {"nats", "projectors", "gateway", "postgres-read", "context-order", "replay"} <= year.memory.keys()
     assert all(memory.peak > 1 for memory in year.memory.values())
@@ -40,6 +42,8 @@ async def test_a_short_year_is_played_to_its_end_and_all_is_measured() -> None:
     assert order.plan
     assert (order.plan.indexes, order.plan.read_whole, status.plan) == (["orders_pkey"], [], None)
     assert [each.name for each in found_deep.took] == ["ListProducts deep"]
+    assert [each.question for each in ways[::2]] == [each.question for each in ways[1::2]]
+    assert (len(ways), ways[1].made_of) == (6, 7)
     show_queries(found, console)
     assert "orders_pkey" in console.export_text()
 
