@@ -41,15 +41,13 @@ def rebuild(model: str, wait: bool) -> None:
     A model that lives in a bucket is emptied at once, and filled from the record.
     """
     settings = Settings.from_env()
-    if bucket := {each.name: each for each in discovery.buckets(discovery.read_models().values())}.get(model):
-        try:
-            asyncio.run(_refill(settings, Bucket(bucket)))
-        except (TimeoutError, nats.errors.Error) as error:
-            raise click.ClickException(f"the bus does not answer: {error or type(error).__name__}") from None
+    known, buckets = tables(settings), {each.name: each for each in discovery.buckets(discovery.read_models().values())}
+    if model in buckets:
+        _empty(settings, Bucket(buckets[model]))
         return
-    known = tables(settings)
     if model not in known:
-        raise click.ClickException(f"there is no read model with a table named {model}; there are {', '.join(known)}")
+        names = ", ".join([*known, *buckets])
+        raise click.ClickException(f"there is no read model named {model}; there are {names}")
     if not known[model].dsn:
         raise click.ClickException("no database is known that it is in: is the system up? (DAYBOOK_READ_DSN)")
     try:
@@ -60,9 +58,18 @@ def rebuild(model: str, wait: bool) -> None:
         click.echo("It goes on without you: daybook lag shows how far.")
 
 
-async def _refill(settings: Settings, bucket: Bucket) -> None:
+def _empty(settings: Settings, bucket: Bucket) -> None:
+    """Makes the bucket anew: whoever keeps it fills it."""
     if not settings.nats_url:
         raise click.ClickException("DAYBOOK_NATS_URL is not set, and nothing runs on this data folder: `daybook up`")
+    try:
+        asyncio.run(_made_anew(settings, bucket))
+    except (TimeoutError, nats.errors.Error) as error:
+        raise click.ClickException(f"the bus does not answer: {error or type(error).__name__}") from None
+    click.echo(f"The bucket {bucket.model.name} is filled anew: daybook lag shows how far it is.")
+
+
+async def _made_anew(settings: Settings, bucket: Bucket) -> None:
     async with asyncio.timeout(WITHIN_S):
         nc = await connect(settings, "admin")
     try:
@@ -71,7 +78,6 @@ async def _refill(settings: Settings, bucket: Bucket) -> None:
         await provision_stream(nc, bucket.config)
     finally:
         await nc.close()
-    click.echo(f"The bucket {bucket.model.name} is filled anew: daybook lag shows how far it is.")
 
 
 async def _rebuild(place: Place, wait: bool) -> None:
