@@ -3,19 +3,25 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import asyncpg
+import msgspec
 import nats.errors
 from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from common import discovery
+from common.bus.bucket import Bucket
 from common.bus.connect import connect
+from common.bus.direct import direct
 from common.config import Settings
 from common.recorded import VERSION, VERSION_HEADER, Recorded, recorded_encoder
-from common.store.fold import equal_to_fresh_fold
+from common.store.fold import decoded, equal_to_fresh_fold, followed
 from common.store.reader import EventReader
+from common.store.values import folded
+from tests.servers import until
 
 PAGE = 1000
 
@@ -60,7 +66,8 @@ async def all_violations(settings: Settings, principal: str, placed: Collection[
         found = await answer_violations(writes["order"], "order", principal, placed, "OrderPlaced")
         for name, reader in readers.items():
             found += await record_violations(writes[name], name) + await stream_violations(nc, reader)
-        return found + await table_violations(reads, writes, readers)
+        found += await table_violations(reads, writes, readers)
+        return found + await bucket_violations(nc, readers)
 
 
 async def connected(stack: AsyncExitStack, dsn: str) -> Any:
@@ -168,6 +175,45 @@ async def table_violations(reads: Any, writes: Mapping[str, Any], readers: Mappi
             rows = await writes[name].fetch(ROWS.format(s=f'"{name}"'))
             found += [f"{name}: the row {row[0]} has version {row[1]}, its stream {row[2]}" for row in rows]
     return found
+
+
+async def bucket_violations(nc: Client, readers: Mapping[str, EventReader]) -> list[str]:
+    """Where a bucket is not what a fold of the record gives, once it reflects all of that."""
+    found = []
+    for model in discovery.buckets(discovery.read_models().values()):
+        head = await readers[model.context].head()
+        await until(
+            partial(reflects, nc, Bucket(model), head.position), what=f"{model.name} to reflect {head.position}"
+        )
+        codec = followed([model], model.context)
+        events = [decoded(codec, each) async for each in pages(readers[model.context])]
+        wanted = {key: entry.value for key, entry in folded(model, 0, events, {}).items() if entry.value is not None}
+        values = await bucket_values(nc, Bucket(model))
+        keys = sorted(key for key in values.keys() | wanted.keys() if values.get(key) != wanted.get(key))
+        found += [f"{model.name} {key}: bucket {values.get(key)}, fold {wanted.get(key)}" for key in keys]
+    return found
+
+
+async def reflects(nc: Client, bucket: Bucket, position: int) -> bool:
+    _, progress = await bucket.progress(nc)
+    return progress is not None and progress.position >= position
+
+
+async def bucket_values(nc: Client, bucket: Bucket) -> dict[str, Any]:
+    """All that lies there, by key, as any client would read it."""
+    found: dict[str, Any] = {}
+    start = 1
+    while True:
+        question = {"seq": start, "batch": PAGE, "next_by_subj": f"$KV.{bucket.model.name}.*"}
+        page = await direct(nc, bucket.stream, question)
+        if not page:
+            return found
+        for message in page:
+            headers = message.headers or {}
+            start = int(headers["Nats-Sequence"]) + 1
+            if message.data:
+                key = headers["Nats-Subject"].rpartition(".")[2]
+                found[key] = msgspec.json.decode(message.data, type=bucket.model.value)
 
 
 ROWS = """SELECT stream, r.version, e.version FROM {s}.rows AS r
