@@ -37,7 +37,9 @@ COMMON = {
     "log_line_prefix": "%m [%p] ",
     "idle_in_transaction_session_timeout": "10s",  # A forgotten one holds rows and keeps old versions alive.
     "jit": "off",  # Our statements are short: compiling them costs more than running them.
-    "max_wal_size": "2GB",
+    # The first change of a page after a checkpoint writes the page as a whole: under a long load few are better.
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "15min",
     "fsync": "on",
 }
 # A lost tail of the read side is replayed. fsync stays on: without it a crash could tear pages, which nothing replays.
