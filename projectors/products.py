@@ -1,7 +1,7 @@
-"""The catalogue: one row a product, with what all sites together have of it.
+"""The catalogue: one row a product, with what all sites together have of it that nobody has reserved.
 
 It follows product and stock, in whatever order they come: stock of a product that no catalogue knows makes a row that
-is not shown until the product is there.
+is not shown until the product is there. A shipment changes nothing here, since what leaves had been reserved.
 """
 
 from typing import Annotated, Any
@@ -14,6 +14,7 @@ from common.readmodel import Key, ReadModel
 from common.store.pages import Pages, Source
 from common.store.read_tables import Kept, Table
 from contexts.product.events import PriceChanged, Product, ProductAdded, ProductDescribed, ProductDiscontinued
+from contexts.stock.events import ReservationShipped
 from projectors._movements import STOCK_EVENTS, StockEvent, movements
 from projectors.catalogue_words import Meant, meant, mended, words_of
 
@@ -22,11 +23,10 @@ PRODUCT_EVENTS = (ProductAdded, PriceChanged, ProductDescribed, ProductDiscontin
 
 
 class ProductRow(Product, frozen=True, kw_only=True):
-    """A product, the words it is found by, and what there is of it at all sites."""
+    """A product, the words it is found by, and what can be ordered of it at all sites."""
 
     words: tuple[str, ...] = ()
-    on_hand: int = 0
-    reserved: int = 0
+    available: int = 0
 
 
 def keys(stream: str, event: ProductEvent | StockEvent) -> list[Key]:
@@ -48,16 +48,19 @@ def apply(row: ProductRow, stream: str, event: ProductEvent | StockEvent) -> Pro
     if isinstance(event, PRODUCT_EVENTS):
         product = event.product
         words = words_of(f"{product.sku} {product.name} {product.description}")
-        return ProductRow(**asdict(product), words=tuple(words), on_hand=row.on_hand, reserved=row.reserved)
+        return ProductRow(**asdict(product), words=tuple(words), available=row.available)
     on_hand, reserved = movements(event)[row.sku]
-    return replace(row, on_hand=row.on_hand + on_hand, reserved=row.reserved + reserved)
+    return replace(row, available=row.available + on_hand - reserved)
 
 
 MODEL = ReadModel(
     name="products",
     row=ProductRow,
     key=("sku",),
-    follows={"product": PRODUCT_EVENTS, "stock": STOCK_EVENTS},
+    follows={
+        "product": PRODUCT_EVENTS,
+        "stock": tuple(each for each in STOCK_EVENTS if each is not ReservationShipped),
+    },
     keys=keys,
     blank=blank,
     apply=apply,
@@ -89,8 +92,6 @@ class ProductView(Product, frozen=True, kw_only=True):
     `available` is what is on hand at all sites and nobody has reserved.
     """
 
-    on_hand: int
-    reserved: int
     available: int
     version: int
     position: int
@@ -185,9 +186,8 @@ LOOKED_AT = "nullif(words ?| ${}, false) IS NOT NULL"
 
 def view(kept: Kept) -> ProductView:
     row: ProductRow = kept.row
-    values = {name: getattr(row, name) for name in (*Product.__struct_fields__, "on_hand", "reserved")}
-    available = row.on_hand - row.reserved
-    return ProductView(**values, available=available, version=kept.version, position=kept.positions["product"])
+    values = {name: getattr(row, name) for name in (*Product.__struct_fields__, "available")}
+    return ProductView(**values, version=kept.version, position=kept.positions["product"])
 
 
 QUERIES = {GetProduct: get_product, ListProducts: list_products}

@@ -26,7 +26,7 @@ PINNED: dict[str, tuple[int, str]] = {
     "order.reference": (1, "a184e677d037ff88"),
     "orders": (2, "5fe9f8dd03dfd357"),
     "payments": (2, "42c8abf29d7142bf"),
-    "products": (2, "82f14b0aa2749740"),
+    "products": (2, "c6ace0edb2e99d48"),
     "sales": (1, "253b9d29a59a5ade"),
     "stock_levels": (2, "ce3237f2ec62e7ab"),
 }

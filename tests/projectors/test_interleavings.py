@@ -151,8 +151,7 @@ def test_what_the_catalogue_says_is_there_is_what_its_sites_have(sites: list[Pas
     for (sku,), kept in rows.items():
         assert kept
         of_sku = [level for level in levels if level.sku == sku]
-        assert kept.row.on_hand == sum(level.on_hand for level in of_sku)
-        assert kept.row.reserved == sum(level.reserved for level in of_sku)
+        assert kept.row.available == sum(level.on_hand - level.reserved for level in of_sku)
 
 
 def levels_of(past: Past) -> list[Any]:
