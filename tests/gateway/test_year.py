@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any, cast
@@ -15,10 +15,11 @@ from rich.console import Console
 
 from gateway.cli.baskets import Baskets
 from gateway.cli.year import underway as following
-from gateway.cli.year.comparing import SALES, Compared, Comparison, Difference, of_orders
+from gateway.cli.year.comparing import SALES, Compared, Comparison, Difference, explained, of_orders
 from gateway.cli.year.course import chunks, evenly
 from gateway.cli.year.shown import Bars, Played, show
 from gateway.cli.year.sums import FileSums, Sums
+from gateway.cli.year.system import System
 from gateway.cli.year.underway import Progress, Underway
 from gateway.cli.year.views import Standing, Views
 
@@ -130,6 +131,22 @@ def test_sums_are_of_what_was_to_be_played_and_of_what_was_played_before(year: B
         sums.see(seen(more))
         assert sums.total() == wider.total()
         assert sums.by("product") == wider.by("product")
+
+
+class Refusing:
+    """Has refused one order, by its command's id."""
+
+    async def refused(self, context: str, command_ids: Sequence[str]) -> Mapping[str, str]:
+        assert (context, command_ids) == ("order", ["replay-1", "replay-2"])
+        return {"replay-2": "order.too-much"}
+
+
+async def test_of_an_order_that_was_refused_the_rule_is_named() -> None:
+    missing = [Difference("order", f"basket-{n}", "orders", 1, 0) for n in (1, 2)]
+    others = [Difference("order", "basket-3 (confirmed)", "delivered", 1, 0), Difference("", "", "orders", 3, 1)]
+    first, second, *rest = await explained([*missing, *others], cast(System, Refusing()))
+    assert (first, rest) == (missing[0], others)
+    assert str(second) == "orders of order basket-2 (order.too-much): 1 in the file, 0 in the views"
 
 
 class Shop:

@@ -1,9 +1,10 @@
 """Whether the views equal the file: each sum of the one beside that of the other, to the cent and the piece."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from contexts.stock.commands import ReceiveStock
 from gateway.cli.baskets import Baskets
@@ -11,10 +12,11 @@ from gateway.cli.year.asking import sales
 from gateway.cli.year.course import AT_ONCE, chunks
 from gateway.cli.year.sums import BY, TOTAL, FileSums, Odd, Sums
 from gateway.cli.year.system import System
-from gateway.cli.year.wishes import CHANNEL, CURRENCY, stock_id
+from gateway.cli.year.wishes import CHANNEL, CURRENCY, placing_id, stock_id
 
 SALES = ("orders", "units", "revenue")
 PIECES = ("on hand", "closing stock", "set aside")
+MISSING = ("order", "orders", 0)
 MONEY = ("revenue", "total", "paid")
 
 
@@ -80,7 +82,19 @@ async def compare(year: Baskets, system: System, deliver: bool) -> Comparison:
     compared.append(await stock(year, sums, system))
     differences = list(of_orders(sums, deliver))  # They say most, so they come first.
     differences += [found for each in compared for found in each.differences()]
+    differences = await explained(differences, system)
     return Comparison(compared, differences, sums.states(), sums.odd())
+
+
+async def explained(differences: Sequence[Difference], system: System) -> list[Difference]:
+    """With the rule by which it was refused, where an order is missing because of that."""
+    missing = {each: placing_id(each.key) for each in differences if (each.by, each.sum, each.views) == MISSING}
+    few = list(missing.values())[:AT_ONCE]
+    refused = await system.refused("order", few) if few else {}
+    return [
+        replace(each, key=f"{each.key} ({refused[missing[each]]})") if missing.get(each) in refused else each
+        for each in differences
+    ]
 
 
 async def stock(year: Baskets, sums: FileSums, system: System) -> Compared:

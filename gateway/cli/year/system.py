@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -37,6 +37,11 @@ class System:
         except SILENT:
             return ()
         return {each for each, receipt in found.items() if receipt["state"] == "accepted"}
+
+    async def refused(self, context: str, command_ids: Sequence[str]) -> Mapping[str, str]:
+        """Why, by the code of the rule, those of these commands were refused that were."""
+        found = await self._daybook.ask_named(f"{context.capitalize()}Receipts", {"ids": command_ids})
+        return {each: receipt["code"] for each, receipt in found.items() if receipt["state"] != "accepted"}
 
     async def catches_up(self) -> bool:
         """Whether any view has come further since this was asked last: then it is worth waiting."""

@@ -45,7 +45,12 @@ def basket(row: tuple[Any, ...]) -> Basket:
         channel=CHANNEL,
         at=sold_at.replace(tzinfo=UTC),
     )
-    return Basket(f"replay-{number}", order)
+    return Basket(placing_id(order.order_id), order)
+
+
+def placing_id(order: str) -> str:
+    """The id under which a basket is ordered."""
+    return f"replay-{order.removeprefix(ORDER)}"
 
 
 def household(row: tuple[Any, ...]) -> Wish[RegisterCustomer]:
