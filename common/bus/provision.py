@@ -12,6 +12,9 @@ from common.subjects import PARTITIONS
 
 COMMANDS = "COMMANDS"
 GIB = 1024**3
+EVENTS_BYTES = 64 * 1024**2
+"""What of a context's record lies on the bus: nats-server has each subject in memory, and here each stream of an
+aggregate is one. What a reader lacks that was away for longer, it reads from the store."""
 SECOND = 1_000_000_000
 FIXED = ("storage", "retention", "persist_mode", "deny_delete", "deny_purge", "subject_transform", "metadata")
 """What cannot be changed, or not without losing what a stream promises."""
@@ -61,7 +64,7 @@ def events_config(context: str) -> dict[str, Any]:
         "retention": "limits",
         "persist_mode": "async",
         "discard": "old",
-        "max_bytes": GIB,
+        "max_bytes": EVENTS_BYTES,
         "duplicate_window": SECOND,  # The relay's message ids chain a batch and are never used again.
         "deny_delete": True,
         "deny_purge": True,

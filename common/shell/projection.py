@@ -29,6 +29,8 @@ from common.store.reader import EventReader
 log = logging.getLogger(__name__)
 
 BEAT_S = 1.0
+BATCH = 512
+"""Events at most that are taken in together: rows that change several times in them are written once."""
 
 
 class Projection:
@@ -45,7 +47,7 @@ class Projection:
         readers: Mapping[str, EventReader],
         *,
         schema: str = "read",
-        batch: int = 256,
+        batch: int = BATCH,
         make: Make = unmade,
     ) -> None:
         self._nc, self._pool, self._schema, self.metrics = nc, pool, schema, ""

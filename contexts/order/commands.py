@@ -58,7 +58,7 @@ class PlaceOrder(
         },
         "payment_method": "pm_ok",
         "currency": "USD",
-        "lines": [{"sku": "1082185", "quantity": 2, "unit_price": 129}],
+        "lines": [{"sku": "bananas", "quantity": 2, "unit_price": 129}],
     },
 ):
     """Order these lines from this site. Without an order id, one is derived from the command's own id.

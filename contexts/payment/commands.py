@@ -24,7 +24,7 @@ class RefundPayment(
     key="order_id",
     post="/payments/{order_id}/refund",
     roles={"operator", "reaction"},
-    example={"lines": [{"sku": "1082185", "quantity": 1, "amount": 129}], "reason": "bruised"},
+    example={"lines": [{"sku": "bananas", "quantity": 1, "amount": 129}], "reason": "bruised"},
 ):
     """Pay these lines back. Never more than was captured; with `rest` only what of them was not paid back before."""
 

@@ -17,7 +17,7 @@ class AddProduct(
     post="/products",
     roles=ROLES,
     example={
-        "sku": "1082185",
+        "sku": "bananas",
         "name": "Bananas",
         "department": "PRODUCE",
         "price": 129,

@@ -24,7 +24,7 @@ class ReceiveStock(
     key="site",
     post="/stock/{site}/receive",
     roles={"warehouse"},
-    example={"lines": [{"sku": "1082185", "quantity": 40}]},
+    example={"lines": [{"sku": "bananas", "quantity": 40}]},
 ):
     """Goods have come in. A large delivery is received in chunks of at most 500 lines.
 
@@ -38,7 +38,7 @@ class ReceiveStock(
 
 
 class CountStock(
-    Command, key="site", post="/stock/{site}/count", roles={"warehouse"}, example={"sku": "1082185", "counted": 38}
+    Command, key="site", post="/stock/{site}/count", roles={"warehouse"}, example={"sku": "bananas", "counted": 38}
 ):
     """So much was counted on the shelf. When that is less than what is reserved, the latest reservations are broken."""
 

@@ -15,6 +15,7 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 from nats.aio.msg import Msg
 
+from common.bus.api import ask_jetstream
 from common.codec import EventCodec
 from common.messages import Event
 from common.readmodel import Key
@@ -95,6 +96,27 @@ async def test_events_missing_at_the_end_are_found_by_the_head_of_the_store(worl
         assert await world.differences(model) == []
 
 
+async def test_what_the_stream_has_let_go_of_is_read_from_the_store(world: World) -> None:
+    late, later = jars(world.name), colours(world.name)
+    await world.tables(late, later)
+    config = (await ask_jetstream(world.nc, f"STREAM.INFO.{world.stream}", {}))["config"]
+    await ask_jetstream(world.nc, f"STREAM.UPDATE.{world.stream}", config | {"max_msgs": 5})
+    await world.record(*drops(20))
+    await world.publish(*await world.reader.page(0, 20))
+    async with running(world.projection(late)):
+        await until(lambda: world.reached(late, 20))
+    await world.record(*drops(20))
+    await world.publish(*await world.reader.page(20, 20))
+    async with running(world.projection(late, later)):
+        for model in (late, later):
+            await until(partial(world.reached, model, 40))
+        await world.record(*drops(20))
+        await world.publish(*await world.reader.page(40, 20))
+        for model in (late, later):
+            await until(partial(world.reached, model, 60))
+        assert await world.differences(late, later) == []
+
+
 async def test_a_stream_made_anew_is_met_through_the_store(world: World) -> None:
     model = jars(world.name)
     await world.tables(model)
@@ -125,8 +147,12 @@ async def test_a_stream_made_anew_while_it_is_read_is_met_through_the_store(worl
             await world.record(*drops(15))
             for model in models:
                 await until(partial(world.reached, model, position), within=15)
-        assert (await relay.read_tail()).position == 60
+        await until(partial(relayed, relay, 60))
         assert await world.differences(*models) == []
+
+
+async def relayed(relay: Relay, position: int) -> bool:
+    return (await relay.read_tail()).position == position
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from msgspec import Struct
 from gateway.cli.sending import PATIENCE_S
 from gateway.cli.year.views import Standing, Views
 
-WINDOW = 3_000
+WINDOW = 1_000
 POLL_S, EVERYTHING = 0.2, 10
 """How often we look; at every so manieth time at all orders."""
 FEW, MANY_MOVED = 64, 4
