@@ -6,6 +6,7 @@ cost the database twice as much.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import asyncpg
@@ -101,7 +102,7 @@ class Rows:
         for key, kept in rows.items():
             at_hand.pop(key, None)
             at_hand[key] = kept
-        for key in list(at_hand)[: max(0, len(at_hand) - self._most)]:
+        for key in list(islice(at_hand, max(0, len(at_hand) - self._most))):
             del at_hand[key]
 
     def _changed(self, old: Sequence[tuple[Kept, Kept]], context: str) -> tuple[Column, ...]:
