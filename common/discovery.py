@@ -4,7 +4,7 @@ The packages are named by whoever asks; the defaults are Daybook's own. What is 
 declaration stops the process that starts, with one clear `DiscoveryError`, and not the first command that meets it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from inspect import isclass
@@ -20,6 +20,7 @@ from common.readmodel import ReadModel
 from common.subjects import is_token
 
 Kind = TypeVar("Kind")
+Models = tuple[ReadModel | BucketModel, ...]
 
 
 class DiscoveryError(Exception):
@@ -41,7 +42,10 @@ def commands(package: str = "contexts") -> dict[str, tuple[type[Command], ...]]:
 
 
 def read_models(package: str = "projectors") -> dict[str, ModuleType]:
-    """Every module that is a read model, by its model's name: it holds `MODEL` and `QUERIES`."""
+    """Every module that is a read model, by its model's name: it holds `MODEL` and `QUERIES`.
+
+    Where its queries read the tables of other models, too, it names these in `READS`.
+    """
     found: dict[str, ModuleType] = {}
     queries: dict[str, str] = {}
     for name in _names(package, packages=False):
@@ -58,6 +62,8 @@ def read_models(package: str = "projectors") -> dict[str, ModuleType]:
             if other := queries.get(query.__name__):
                 raise DiscoveryError(f"{module.__name__}: {other} has a query named {query.__name__} already")
             queries[query.__name__] = module.__name__
+    for module in found.values():
+        _read(module, found)
     return found
 
 
@@ -79,9 +85,21 @@ def _keep(module: ModuleType) -> None:
         raise DiscoveryError(f"{module.__name__}: {model.value.__name__} lacks {', '.join(lacking)}")
 
 
+def _read(module: ModuleType, found: Mapping[str, ModuleType]) -> None:
+    """Refuses to read what is no table, or one that nobody keeps."""
+    reads = getattr(module, "READS", ())
+    tables = isinstance(reads, tuple) and all(isinstance(each, ReadModel) for each in reads)
+    if not tables or (reads and isinstance(module.MODEL, BucketModel)):
+        raise DiscoveryError(f"{module.__name__}: READS must be a tuple of tables that its own table is read with")
+    for each in reads:
+        if each.name not in found:
+            raise DiscoveryError(f"{module.__name__}: READS names {each.name!r}, which is no read model")
+
+
 def tables(modules: Iterable[ModuleType]) -> list[ReadModel]:
-    """The read models among these that are tables."""
-    return [module.MODEL for module in modules if isinstance(module.MODEL, ReadModel)]
+    """The read models among these that are tables, and those that are read with them."""
+    models = [model for module in modules for model in _models_of(module) if isinstance(model, ReadModel)]
+    return list({model.name: model for model in models}.values())
 
 
 def buckets(modules: Iterable[ModuleType]) -> list[BucketModel]:
@@ -89,9 +107,13 @@ def buckets(modules: Iterable[ModuleType]) -> list[BucketModel]:
     return [module.MODEL for module in modules if isinstance(module.MODEL, BucketModel)]
 
 
-def query_models(modules: Iterable[ModuleType]) -> dict[type[Query], ReadModel | BucketModel]:
-    """The read model that each query reads."""
-    return {query: module.MODEL for module in modules for query in module.QUERIES}
+def query_models(modules: Iterable[ModuleType]) -> dict[type[Query], Models]:
+    """The read models that each query reads, that of its own module first."""
+    return {query: _models_of(module) for module in modules for query in module.QUERIES}
+
+
+def _models_of(module: ModuleType) -> Models:
+    return (module.MODEL, *getattr(module, "READS", ()))
 
 
 def query_handlers(modules: Iterable[ModuleType]) -> dict[type[Query], QueryHandler]:

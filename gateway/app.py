@@ -96,10 +96,10 @@ class Gateway:
         self._intake = Intake(self._bus, self._receipts, self._backlog)
         self._patience, self._deciding, self._reading = Patience(), Room(MOST_WAITING), Room(MOST_WAITING)
         self._freshness = Freshness(self._bus, self._receipts, self._contexts, self._reading)
-        watched = discovery.buckets(read_models)
-        self._watched = {query for query, kind in discovery.query_models(read_models).items() if kind in watched}
+        buckets = discovery.buckets(read_models)
+        self._watched = {query for query, (kind, *_) in discovery.query_models(read_models).items() if kind in buckets}
         self._read = Readings(read_models, self._reads.connection, self._freshness.sources)
-        self._beats = Beats(self._bus, expected(self._contexts, discovery.query_models(read_models).values()))
+        self._beats = Beats(self._bus, expected(self._contexts, [*discovery.tables(read_models), *buckets]))
         self._lag = Lag(
             self._beats, self._freshness.head, self._freshness.sources.news.at, self._contexts, self._backlog.ages
         )

@@ -1,7 +1,9 @@
 """The words that the catalogue uses, or has ever used: one row a word.
 
-They never are an answer: they say how common a word is, which tells the search where to look, and which word a shopper
-may have meant. So it does no harm that a word which is used no more stays known.
+They never are an answer, but say which words a word of a question stands for, how common these are, which tells the
+search where to look, and which word a shopper may have meant. So a product is found by a new word once that is known
+here, too: the catalogue reads this table besides its own (`READS`), and is as fresh as the staler of both. That a word
+which is used no more stays known does no harm.
 """
 
 import re

@@ -15,6 +15,7 @@ from common.store.pages import Pages, Source
 from common.store.read_tables import Kept, Table
 from contexts.product.events import PriceChanged, Product, ProductAdded, ProductDescribed, ProductDiscontinued
 from contexts.stock.events import ReservationShipped
+from projectors import catalogue_words
 from projectors._movements import STOCK_EVENTS, StockEvent, movements
 from projectors.catalogue_words import Meant, meant, mended, words_of
 
@@ -74,6 +75,7 @@ MODEL = ReadModel(
     fillfactor=70,
     version=2,
 )
+READS = (catalogue_words.MODEL,)
 TABLE = Table(MODEL)
 BY_SKU = Pages(TABLE, ("sku",), tuple[Id])
 BY_PRICE = Pages(TABLE, ("price", "sku"), tuple[Money, Id])

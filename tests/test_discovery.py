@@ -8,7 +8,7 @@ from textwrap import dedent
 
 import pytest
 
-from common.discovery import DiscoveryError, commands, contexts, read_models
+from common.discovery import DiscoveryError, commands, contexts, query_models, read_models, tables
 
 COMMANDS = """
     from common.messages import Command, Id, Text
@@ -135,6 +135,30 @@ def test_two_read_models_or_two_queries_of_one_name_are_refused(package: Made) -
 def test_a_read_model_without_its_queries_is_refused(package: Made) -> None:
     with pytest.raises(DiscoveryError, match="QUERIES"):
         read_models(package({"books.py": MODEL.replace("NAME", "books").replace("QUERIES", "ANSWERS")}))
+
+
+def test_a_read_model_may_be_read_with_the_tables_of_others(package: Made) -> None:
+    words = MODEL.replace("NAME", "words").replace("{BookById: answer}", "{}")
+    books = MODEL.replace("NAME", "books") + "    from HERE.words import MODEL as WORDS\n    READS = (WORDS,)\n"
+    found = read_models(package({"books.py": books, "words.py": words}))
+    (models,) = query_models(found.values()).values()
+    assert [model.name for model in models] == ["books", "words"]
+    assert [model.name for model in tables([found["books"]])] == ["books", "words"]
+    assert [model.name for model in tables(found.values())] == ["books", "words"]
+
+
+@pytest.mark.parametrize(
+    ("reads", "said"),
+    [
+        ("(MODEL)", "READS must be a tuple of tables that its own table is read with"),
+        ("('words',)", "READS must be a tuple of tables that its own table is read with"),
+        ("(replace(MODEL, name='words'),)", "READS names 'words', which is no read model"),
+    ],
+)
+def test_what_could_not_be_read_besides_is_refused(package: Made, reads: str, said: str) -> None:
+    more = f"    from msgspec.structs import replace\n    READS = {reads}\n"
+    with pytest.raises(DiscoveryError, match=said):
+        read_models(package({"books.py": MODEL.replace("NAME", "books") + more}))
 
 
 def test_deadlines_that_nothing_is_asked_for_are_a_mistake(package: Made) -> None:

@@ -42,7 +42,7 @@ class Readings:
 
     def of(self, query: type[Query]) -> Reading:
         """What answers a query of this type."""
-        return self._buckets if isinstance(self._models[query], BucketModel) else self._tables
+        return self._buckets if isinstance(self._models[query][0], BucketModel) else self._tables
 
 
 def progress_of(known: Mapping[str, Bucket]) -> Callable[[Client, str], Any]:

@@ -7,7 +7,7 @@ repeats its position.
 import asyncio
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import count
 
 import msgspec
@@ -98,12 +98,14 @@ class News:
             self._give_up(ways)
         return True
 
-    async def next_word(self, model: str, within: float) -> None:
-        """Waits until the model tells anything again, at most so many seconds."""
+    async def next_word(self, models: Collection[str], within: float) -> None:
+        """Waits until one of the models tells anything again, at most so many seconds."""
         listener: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._listening[model].add(listener)
+        for model in models:
+            self._listening[model].add(listener)
         await asyncio.wait({listener}, timeout=max(within, 0))
-        self._listening[model].discard(listener)
+        for model in models:
+            self._listening[model].discard(listener)
 
     def at(self, model: str, context: str) -> int | None:
         """The position that a model told last, None when it was never heard."""

@@ -1,11 +1,12 @@
 """How far a read model is, as its own tables say, and whether that is far enough for an answer."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
 from msgspec import Struct
 
+from common.readmodel import Follows
 from common.shell.unanswered import Unanswered
 from common.shell.wish import After, position_header
 from common.store.checkpoints import NOWHERE, Checkpoint, read_checkpoints
@@ -19,11 +20,15 @@ Wanted = list[After]
 
 
 class Place(Struct, frozen=True):
-    """How far a model was at a monotonic time; `header` is what its answers say of that."""
+    """How far a model was at a monotonic time; `header` is what its answers say of that.
+
+    It is `whole` unless the table is of a version that did not follow all of the contexts that the model follows.
+    """
 
     read_at: float
     checkpoints: Mapping[str, Checkpoint]
     header: str
+    whole: bool
 
     def shows(self, wanted: Wanted) -> bool:
         """Raises `Unanswered` when a wanted position means nothing here."""
@@ -37,19 +42,29 @@ class Places:
         self._read: dict[str, Place] = {}
         self._ask = ask
 
-    async def read(self, connection: Any, model: str, wanted: Wanted) -> Place:
+    async def read(self, connection: Any, model: Follows, wanted: Wanted) -> Place:
         """The model's place, as it was a moment ago if that will do: it costs a third of a small query."""
-        place = self._read.get(model)
+        place = self._read.get(model.name)
         if place is None or monotonic() - place.read_at > RECENT_S or not place.shows(wanted):
             read_at = monotonic()
-            place = self._read[model] = place_of(await self._ask(connection, model), read_at)
+            checkpoints = await self._ask(connection, model.name)
+            place = self._read[model.name] = place_of(checkpoints, read_at, model.follows.keys() <= checkpoints.keys())
         return place
 
 
-def place_of(checkpoints: Mapping[str, Checkpoint], read_at: float) -> Place:
-    """The place of a model with these checkpoints."""
+def place_of(checkpoints: Mapping[str, Checkpoint], read_at: float, whole: bool) -> Place:
     positions = {context: (each.position, each.incarnation) for context, each in checkpoints.items()}
-    return Place(read_at, checkpoints, position_header(positions))
+    return Place(read_at, checkpoints, position_header(positions), whole)
+
+
+def least(places: Sequence[Place]) -> Place:
+    """The place of what is read from all of these: of each context the least position."""
+    if len(places) == 1:
+        return places[0]
+    checkpoints: dict[str, Checkpoint] = {}
+    for context, each in (found for place in places for found in place.checkpoints.items()):
+        checkpoints[context] = min(checkpoints.get(context, each), each, key=lambda one: one.position)
+    return place_of(checkpoints, min(place.read_at for place in places), all(place.whole for place in places))
 
 
 def reflected(checkpoint: Checkpoint, wanted: After) -> bool:

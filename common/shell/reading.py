@@ -6,7 +6,7 @@ all the same, since news can be lost.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from math import ceil, inf
 from time import monotonic
@@ -24,7 +24,7 @@ from common.shell.decisions import AskReceipt, place_after
 from common.shell.happenings import happenings
 from common.shell.heads import Heads
 from common.shell.news import News
-from common.shell.places import Place, Places, Wanted
+from common.shell.places import Place, Places, Wanted, least
 from common.shell.room import Full, Room
 from common.shell.unanswered import Unanswered, too_many
 from common.shell.until import awaited_value, known_values, stream_key
@@ -52,11 +52,11 @@ class Sources(Struct, frozen=True):
 
 
 class Reading:
-    """Answers the queries of read models; `models` says whose table a query reads."""
+    """Answers the queries of read models; `models` says whose tables a query reads."""
 
     def __init__(
         self,
-        models: Mapping[type[Query], ReadModel | BucketModel],
+        models: Mapping[type[Query], Sequence[ReadModel | BucketModel]],
         dispatcher: QueryDispatcher,
         connect: Callable[[], AbstractAsyncContextManager[Any]],
         sources: Sources,
@@ -127,14 +127,23 @@ class Reading:
         raise Unanswered(503, "state-not-reached", f"{now} after {wish.wait_s:g} s", **{type(query).awaits: value})
 
     async def _heads(self, query: Query) -> Wanted:
-        """Where the records end now that the model follows, as far as somebody says so."""
-        follows = self._models[type(query)].follows
+        """Where the records end now that the models follow, as far as somebody says so."""
+        follows = self._contexts(query)
         ends = await asyncio.gather(*(self._sources.heads.position(context) for context in follows))
         return [After(name, position=end) for name, end in zip(follows, ends, strict=True) if end is not None]
 
     def _followed(self, query: Query, after: Iterable[After]) -> Wanted:
-        """What the read model can show. Of another context it shows nothing, and that is as new as can be."""
-        return [each for each in after if each.context in self._models[type(query)].follows]
+        """What the read models can show. Of another context they show nothing, and that is as new as can be."""
+        follows = self._contexts(query)
+        return [each for each in after if each.context in follows]
+
+    def _contexts(self, query: Query) -> set[str]:
+        return {context for model in self._models[type(query)] for context in model.follows}
+
+    def _by_model(self, query: Query, wanted: Wanted) -> list[tuple[ReadModel | BucketModel, Wanted]]:
+        """What of it each of the read models can show."""
+        models = self._models[type(query)]
+        return [(model, [each for each in wanted if each.context in model.follows]) for model in models]
 
     async def _wanted(self, after: Wanted, principal: str, deadline: float) -> Wanted:
         """With the positions of the commands that are named, once they are decided."""
@@ -147,37 +156,42 @@ class Reading:
     async def _look_when_told(self, query: Query, wanted: Wanted, pause_ends: float) -> Found | None:
         """Looks, after news of these positions if they are known to be missing.
 
-        When the table does not show what was told, or nothing was ever told, the model's next word is waited for.
+        When the tables do not show what was told, or nothing was ever told, the models' next word is waited for.
         """
-        news, model = self._sources.news, self._models[type(query)].name
-        told = news.says(model, wanted)
-        if told is False:
-            await news.reached(model, wanted, pause_ends - monotonic())
+        news, parts = self._sources.news, self._by_model(query, wanted)
+        missing = [(model.name, part) for model, part in parts if news.says(model.name, part) is False]
+        for name, part in missing:
+            await news.reached(name, part, pause_ends - monotonic())
         found = await self._look(query, wanted)
-        if not found and told is not False:
-            await news.next_word(model, pause_ends - monotonic())
+        if not found and not missing:
+            await news.next_word([model.name for model, _ in parts], pause_ends - monotonic())
         return found
 
     async def _look(self, query: Query, wanted: Wanted) -> Found | None:
-        """What the table shows; None when it is not there yet. Its place is read first: its rows are no older."""
+        """What the tables show; None when it is not there yet. Their places are read first: rows are no older."""
+        places: list[Place] = []
         async with self._connect() as connection:
-            place = await self._places.read(connection, self._models[type(query)].name, wanted)
-            if not place.shows(wanted):
-                return None
-            for context, checkpoint in place.checkpoints.items():
+            for model, part in self._by_model(query, wanted):
+                places.append(await self._places.read(connection, model, part))
+                if not places[-1].shows(part):
+                    return None
+            for context, checkpoint in least(places).checkpoints.items():
                 self._sources.heads.look(context, checkpoint.position)
             value = await self._dispatcher.dispatch(query, connection)
-        return Found(value, await self._headers(value, place))
+        return Found(value, await self._headers(value, places))
 
-    async def _headers(self, value: Any, place: Place) -> dict[str, str]:
-        stalest = 0.0
-        for context, checkpoint in place.checkpoints.items():
-            age = await self._sources.heads.staleness_ms(context, checkpoint.position, checkpoint.incarnation)
-            stalest = inf if age is None else max(stalest, age)
-        staleness = f"{ceil(stalest)}" if stalest < inf and place.checkpoints else UNKNOWN
-        headers = {POSITION_HEADER: place.header, STALENESS_HEADER: staleness}
+    async def _headers(self, value: Any, places: Sequence[Place]) -> dict[str, str]:
+        headers = {POSITION_HEADER: least(places).header, STALENESS_HEADER: await self._staleness(places)}
         version = getattr(value, "version", 0)  # Of a model that follows several contexts there is none.
         return headers | {"ETag": f'"{version}"'} if version else headers
+
+    async def _staleness(self, places: Sequence[Place]) -> str:
+        """That of the stalest; unknown as soon as one is. A context that a table says nothing of may be far ahead."""
+        stalest = 0.0 if all(place.whole for place in places) else inf
+        for context, each in (found for place in places for found in place.checkpoints.items()):
+            age = await self._sources.heads.staleness_ms(context, each.position, each.incarnation)
+            stalest = inf if age is None else max(stalest, age)
+        return f"{ceil(stalest)}" if stalest < inf else UNKNOWN
 
 
 def pauses(deadline: float) -> Iterator[float]:

@@ -97,7 +97,7 @@ async def measured(system: System, at_once: int, seconds: float, only: str = "")
         for question in asked:
             one = await asked_at_once(system, key, question, at_once, seconds)
             looks.append(look({name: system.pids[name] for name in PARTS}, {}))
-            if not isinstance(models[question.query], BucketModel):
+            if not isinstance(models[question.query][0], BucketModel):
                 async with pool.acquire() as connection:
                     one = replace(one, plan=await explained(connection, handlers[question.query], question))
             took.append(one)

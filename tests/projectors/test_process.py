@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 import msgspec
 import nats.errors
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from common.bus.connect import connect
@@ -43,22 +45,32 @@ async def ended(process: asyncio.subprocess.Process) -> int:
 
 
 async def test_it_answers_queries_over_nats_and_ends_on_sigterm(provisioned: Settings, tmp_path: Path) -> None:
-    gateway = await connect(provisioned, "gateway")
-
-    async def answers() -> bool:
-        try:
-            reply = await gateway.request("query.operator.ListProducts", b'{"q":"no such thing"}', timeout=1)
-        except (nats.errors.NoRespondersError, nats.errors.TimeoutError):
-            return False
-        assert reply.headers is not None
-        assert (reply.headers[STATUS_HEADER], msgspec.json.decode(reply.data)["products"]) == ("200", [])
-        return reply.headers["Daybook-Position"].startswith("product=")
-
-    log = tmp_path / "log"
+    gateway, log = await connect(provisioned, "gateway"), tmp_path / "log"
     async with projectors(provisioned, log) as process:
-        await until(answers)
+        await until(lambda: answers(gateway))
         assert await ended(process) == 0
     assert "Traceback" not in log.read_text()
+    await gateway.close()
+
+
+async def answers(gateway: Client) -> bool:
+    try:
+        reply = await gateway.request("query.operator.ListProducts", b'{"q":"no such thing"}', timeout=1)
+    except (nats.errors.NoRespondersError, nats.errors.TimeoutError):
+        return False
+    assert reply.headers is not None
+    assert (reply.headers[STATUS_HEADER], msgspec.json.decode(reply.data)["products"]) == ("200", [])
+    return reply.headers["Daybook-Position"].startswith("product=")
+
+
+async def test_alone_a_model_has_the_tables_that_it_is_read_with(provisioned: Settings, tmp_path: Path) -> None:
+    owner = await asyncpg.connect(provisioned.read_dsn)
+    await owner.execute("DROP TABLE read.catalogue_words")
+    await owner.close()
+    gateway = await connect(provisioned, "gateway")
+    async with projectors(provisioned, tmp_path / "log", "products") as process:
+        await until(lambda: answers(gateway))
+        assert await ended(process) == 0
     await gateway.close()
 
 

@@ -54,7 +54,7 @@ async def test_several_contexts_are_waited_for_together() -> None:
 async def test_of_a_model_that_was_never_heard_of_nothing_is_told_until_its_first_word() -> None:
     news = News()
     assert news.says("orders", at(5)) is None
-    word = asyncio.create_task(news.next_word("orders", 5))
+    word = asyncio.create_task(news.next_word(["orders"], 5))
     await asyncio.sleep(0)
     news.note(move(1, model="products"))
     assert not word.done()
@@ -62,7 +62,7 @@ async def test_of_a_model_that_was_never_heard_of_nothing_is_told_until_its_firs
     await asyncio.wait_for(word, 1)
     assert news.says("orders", at(5)) is False
     assert news.says("orders", at(1)) is True
-    await news.next_word("orders", 0)
+    await news.next_word(["orders"], 0)
 
 
 async def test_a_word_that_is_late_or_knows_nothing_takes_nothing_back() -> None:
