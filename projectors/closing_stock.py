@@ -75,9 +75,10 @@ async def get_closing_stock(query: GetClosingStock, connection: Any) -> ClosingS
     if query.site is None and query.sku is None:
         raise Rejected("malformed", "a site or a SKU must be named - at `$.site`")
     wanted = {"day <= ${}": query.day, "site = ${}": query.site, "sku = ${}": query.sku}
+    of, along = (query.site, query.sku), "sku" if query.site else "site"
     if query.after is not None:
-        site, sku = read_place(query.after, tuple[Id, Id])
-        wanted |= {"sku > ${}": sku} if query.site else {"site > ${}": site}
+        (last,) = read_place(query.after, tuple[Id | None, Id | None, Id], of)
+        wanted[f"{along} > ${{}}"] = last
     given = {condition: value for condition, value in wanted.items() if value is not None}
     where = " AND ".join(condition.format(number) for number, condition in enumerate(given, 1))
     records = await connection.fetch(
@@ -86,8 +87,8 @@ async def get_closing_stock(query: GetClosingStock, connection: Any) -> ClosingS
         *given.values(),
     )
     levels = [ClosingLevel(**record) for record in records[: query.limit]]
-    last = levels[-1] if len(records) > query.limit else None
-    return ClosingStockPage(query.day, levels, write_place([last.site, last.sku]) if last else None)
+    after = write_place([getattr(levels[-1], along)], of) if len(records) > query.limit else None
+    return ClosingStockPage(query.day, levels, after)
 
 
 QUERIES = {GetClosingStock: get_closing_stock}

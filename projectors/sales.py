@@ -105,7 +105,7 @@ async def get_sales(query: GetSales, connection: Any) -> SalesPage:
     column, values = COLUMNS[query.by], list[Any]()
     records = await connection.fetch(question(query, column, values), *values)
     shown = records[: query.limit]
-    after = place_of(shown[-1], column) if len(records) > query.limit else None
+    after = place_of(shown[-1], query.by) if len(records) > query.limit else None
     return SalesPage([figures(record, column) for record in shown], after)
 
 
@@ -179,7 +179,8 @@ def groups_asked(query: GetSales, column: str, given: Callable[[Any], str]) -> I
 
 def beyond(query: GetSales, column: str, after: str, given: Callable[[Any], str]) -> str:
     """What comes after a page. Its first half alone tells where to begin in the index."""
-    first, second = read_place(after, tuple[Currency, date] if column == "day" else tuple[Name, Currency])
+    place = tuple[By, Currency, date] if column == "day" else tuple[By, Name, Currency]
+    first, second = read_place(after, place, of=[query.by])
     if query.by == "week":
         second = min(second, END) + timedelta(days=6)
     one, other = places(column)
@@ -205,8 +206,8 @@ def figures(record: Any, column: str) -> SalesFigures:
     return SalesFigures(*(str(record[column]), record["currency"], *record[2:], net))
 
 
-def place_of(record: Any, column: str) -> str:
-    return write_place([record[name] for name in places(column)])
+def place_of(record: Any, by: By) -> str:
+    return write_place([record[name] for name in places(COLUMNS[by])], of=[by])
 
 
 QUERIES = {GetSales: get_sales}

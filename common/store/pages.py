@@ -67,16 +67,21 @@ class Pages(Struct, frozen=True):
         return write_place([getattr(kept.row, column) for column in self.columns])
 
 
-def write_place(place: Sequence[Any]) -> str:
-    """Where a page has ended, as a text."""
-    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+def write_place(place: Sequence[Any], of: Sequence[Any] = ()) -> str:
+    """Where a page has ended, as a text; `of` says to what questions it belongs."""
+    return base64.urlsafe_b64encode(msgspec.json.encode([*of, *place])).decode().rstrip("=")
 
 
-def read_place(text: str, place: Any) -> tuple[Any, ...]:
-    """Raises `Rejected` when the text is not where a page of ours has ended."""
+def read_place(text: str, place: Any, of: Sequence[Any] = ()) -> tuple[Any, ...]:
+    """The place, whose type includes what it belongs to.
+
+    Raises `Rejected` when the text is not where a page of ours has ended, or one of another question.
+    """
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
         found: tuple[Any, ...] = msgspec.json.decode(raw, type=place)
     except ValueError:  # Of base64's and msgspec's errors alike.
         raise Rejected("malformed", "not where a page has ended - at `$.after`") from None
-    return found
+    if found[: len(of)] != tuple(of):
+        raise Rejected("malformed", "where a page of another question has ended - at `$.after`")
+    return found[len(of) :]

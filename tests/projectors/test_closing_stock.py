@@ -129,6 +129,20 @@ async def test_neither_site_nor_sku_and_what_is_no_page_is_refused_by_name(
     assert (refused.value.code, str(refused.value).endswith(f" - at `{field}`")) == ("malformed", True)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "other"),
+    [({"site": "s1"}, {"site": "s2"}), ({"site": "s1"}, {"sku": "bread"}), ({"sku": "bread"}, {"sku": "milk"})],
+)
+async def test_where_a_page_ended_another_question_does_not_go_on(
+    shelf: Shelf, wanted: dict[str, Any], other: dict[str, Any]
+) -> None:
+    await shelf.happen(MODEL, *((site, came(MONDAY, bread=9, milk=4)) for site in ("s1", "s2")))
+    page: ClosingStockPage = await shelf.ask(GetClosingStock(day=MONDAY, limit=1, **wanted), QUERIES)
+    assert page.next
+    with pytest.raises(Rejected, match=r"where a page of another question has ended - at `\$\.after`"):
+        await shelf.ask(GetClosingStock(day=MONDAY, after=page.next, **other), QUERIES)
+
+
 DAYS = st.lists(st.integers(0, 4).map(lambda n: MONDAY + n * DAY), min_size=100, max_size=100)
 
 

@@ -208,8 +208,8 @@ REFUSED = [
     ({"by": "site", "sku": "milk"}, "$.sku"),
     ({"by": "department", "sku": "milk"}, "$.sku"),
     *(({"by": by, "after": after}, "$.after") for by in ("day", "site") for after in ("x", "", "bnVsbA", "W10", "ä")),
-    ({"by": "site", "after": "WyJcdTAwMDAiLCJVU0QiXQ"}, "$.after"),  # U+0000
-    ({"by": "day", "after": "WyJzMSIsIlVTRCJd"}, "$.after"),  # That of a page by site.
+    ({"by": "site", "after": "WyJzaXRlIiwiXHUwMDAwIiwiVVNEIl0"}, "$.after"),  # U+0000
+    ({"by": "day", "after": "WyJzaXRlIiwiczEiLCJVU0QiXQ"}, "$.after"),  # That of a page by site.
 ]
 
 
@@ -220,6 +220,17 @@ async def test_what_is_not_kept_and_what_is_no_page_is_refused_by_name(
     with pytest.raises(Rejected) as refused:
         await shelf.ask(GetSales(**wanted), QUERIES)
     assert (refused.value.code, str(refused.value).endswith(f" - at `{field}`")) == ("malformed", True)
+
+
+@pytest.mark.parametrize(
+    ("by", "other"), [("day", "week"), ("week", "day"), ("site", "department"), ("site", "product")]
+)
+async def test_where_a_page_ended_another_question_does_not_go_on(shelf: Shelf, by: By, other: By) -> None:
+    await book(shelf, placed(MILK), placed(MILK, site="s2", at=MONDAY + 7 * DAY))
+    page: SalesPage = await shelf.ask(GetSales(by=by, limit=1), QUERIES)
+    assert page.next
+    with pytest.raises(Rejected, match=r"where a page of another question has ended - at `\$\.after`"):
+        await shelf.ask(GetSales(by=other, after=page.next), QUERIES)
 
 
 SITES, CHANNELS, CURRENCIES = ("s1", "s2", "s3"), ("web", "replay"), ("EUR", "USD")
