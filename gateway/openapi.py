@@ -189,12 +189,13 @@ class Description:
 
     def _parameters(self, path: str, asked: type[Struct] | None = None) -> list[dict[str, Any]]:
         """Those that the path names, then the fields of a query that it does not name."""
-        named = PARAMETER.findall(path)
+        named, fields = PARAMETER.findall(path), msgspec.structs.fields(asked) if asked else ()
+        types = {field.encode_name: field.type for field in fields}
         found: list[dict[str, Any]] = []
         for name in named:
             found.append({"name": name, "in": "path", "required": True})
-            self._schema(found[-1], "schema", Id)
-        for field in msgspec.structs.fields(asked) if asked else ():
+            self._schema(found[-1], "schema", types.get(name, Id))
+        for field in fields:
             if field.encode_name not in (*named, "stream"):
                 found.append({"name": field.encode_name, "in": "query", "required": field.required})
                 self._schema(found[-1], "schema", field.type)

@@ -43,6 +43,18 @@ async def test_every_query_is_described_with_its_parameters(doors: Doors) -> Non
             assert headers == {"Daybook-After", "Prefer", "If-None-Match"}
 
 
+async def test_what_a_path_names_is_described_as_the_querys_own_field(doors: Doors) -> None:
+    paths = (await document(doors))["paths"]
+    schemas = {
+        path: {each["name"]: each["schema"] for each in paths[path]["get"]["parameters"] if each["in"] == "path"}
+        for path in ("/closing-stock/{day}", "/orders/{order_id}", "/orders/{order_id}/history")
+    }
+    assert schemas["/closing-stock/{day}"] == {"day": {"type": "string", "format": "date"}}
+    of_order = schemas["/orders/{order_id}"]
+    assert schemas["/orders/{order_id}/history"] == of_order
+    assert "pattern" in of_order["order_id"]
+
+
 async def test_headers_of_commands_and_of_the_record_are_described(doors: Doors) -> None:
     paths = (await document(doors))["paths"]
 
