@@ -1,10 +1,15 @@
 """`daybook rebuild` says in one line what keeps it from building. That it builds, tests/integration shows."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from common.bus.api import ask_jetstream
+from common.bus.connect import connect
+from common.config import Settings
+from common.servers.embedded import child_environment
 from gateway.cli.rebuild import rebuild
 
 
@@ -26,6 +31,23 @@ def test_without_a_bus_no_bucket_is_filled_anew(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("DAYBOOK_NATS_URL", raising=False)
     result = CliRunner().invoke(rebuild, ["order-status"])
     assert (result.exit_code, "DAYBOOK_NATS_URL is not set" in result.output) == (1, True)
+
+
+async def test_a_bucket_that_cannot_be_made_anew_is_said_in_one_line_and_one_that_is_lost_is_made(
+    provisioned: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in child_environment(provisioned).items():
+        monkeypatch.setenv(name, value)
+    nc = await connect(provisioned, "admin")
+    await ask_jetstream(nc, "STREAM.DELETE.KV_order-status", {})
+    await ask_jetstream(nc, "STREAM.CREATE.elsewhere", {"name": "elsewhere", "subjects": ["$KV.order-status.>"]})
+    refused = await asyncio.to_thread(CliRunner().invoke, rebuild, ["order-status"])
+    await ask_jetstream(nc, "STREAM.DELETE.elsewhere", {})
+    made = await asyncio.to_thread(CliRunner().invoke, rebuild, ["order-status"])
+    await nc.close()
+    assert (refused.exit_code, refused.output.count("\n")) == (1, 1)
+    assert refused.output.startswith("Error: the bucket order-status cannot be made anew: subjects overlap")
+    assert (made.exit_code, "order-status is filled anew" in made.output) == (0, True)
 
 
 def test_without_a_read_database_it_says_so() -> None:

@@ -1,22 +1,22 @@
 """`daybook rebuild`: a read model's table is built anew from the record, beside the one that serves meanwhile."""
 
 import asyncio
-from contextlib import suppress
 from time import monotonic
 from typing import Any
 
 import asyncpg
 import click
 import nats.errors
+from nats.aio.client import Client
 from rich.console import Console
 from rich.progress import Progress
 
 from common import discovery
 from common.anew import Place, tables
-from common.bus.api import ApiError, ask_jetstream
+from common.bus.api import STREAM_NOT_FOUND, ApiError, ask_jetstream
 from common.bus.bucket import Bucket
 from common.bus.connect import connect
-from common.bus.provision import provision_stream
+from common.bus.provision import ProvisionError, provision_stream
 from common.config import Settings
 from common.readmodel import building
 from common.store.checkpoints import Checkpoint, all_checkpoints
@@ -66,6 +66,8 @@ def _empty(settings: Settings, bucket: Bucket) -> None:
         asyncio.run(_made_anew(settings, bucket))
     except (TimeoutError, nats.errors.Error) as error:
         raise click.ClickException(f"the bus does not answer: {error or type(error).__name__}") from None
+    except (ApiError, ProvisionError) as error:
+        raise click.ClickException(f"the bucket {bucket.model.name} cannot be made anew: {error}") from None
     click.echo(f"The bucket {bucket.model.name} is filled anew: daybook lag shows how far it is.")
 
 
@@ -73,11 +75,18 @@ async def _made_anew(settings: Settings, bucket: Bucket) -> None:
     async with asyncio.timeout(WITHIN_S):
         nc = await connect(settings, "admin")
     try:
-        with suppress(ApiError):  # It may be lost already.
-            await ask_jetstream(nc, f"STREAM.DELETE.{bucket.stream}", {})
+        await _deleted(nc, bucket.stream)
         await provision_stream(nc, bucket.config)
     finally:
         await nc.close()
+
+
+async def _deleted(nc: Client, stream: str) -> None:
+    try:
+        await ask_jetstream(nc, f"STREAM.DELETE.{stream}", {})
+    except ApiError as error:
+        if error.code != STREAM_NOT_FOUND:  # It may be lost already.
+            raise
 
 
 async def _rebuild(place: Place, wait: bool) -> None:
