@@ -4,7 +4,7 @@ One value an order, under its id. There is nothing personal in it.
 """
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -32,18 +32,7 @@ from contexts.order.events import (
     RefundOwed,
     ReservationNoLongerNeeded,
 )
-
-Standing = Literal[
-    "placed",
-    "admitted",
-    "reserved",
-    "confirmed",
-    "cancelling",
-    "cancelled",
-    "dispatched",
-    "delivered",
-    "returned",
-]
+from projectors._states import OrderState
 
 
 class OrderStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -54,7 +43,7 @@ class OrderStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     order_id: str
-    state: Standing
+    state: OrderState
     at: datetime
     customer_id: str
     currency: str
@@ -66,7 +55,7 @@ class OrderStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     position: int = 0
 
 
-STATES: dict[type[Event], Standing] = {
+STATES: dict[type[Event], OrderState] = {
     OrderAdmitted: "admitted",
     OrderReserved: "reserved",
     OrderConfirmed: "confirmed",

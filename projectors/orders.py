@@ -1,7 +1,7 @@
 """Orders as they stand: one row an order. Where they go is personal and stays in the record."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
@@ -31,18 +31,7 @@ from contexts.order.events import (
     RefundOwed,
     ReservationNoLongerNeeded,
 )
-
-OrderState = Literal[
-    "placed",
-    "admitted",
-    "reserved",
-    "confirmed",
-    "cancelling",
-    "cancelled",
-    "dispatched",
-    "delivered",
-    "returned",
-]
+from projectors._states import OrderState
 
 
 class OrderRow(Struct, frozen=True, kw_only=True):

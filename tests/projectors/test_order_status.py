@@ -1,7 +1,6 @@
 """Where an order stands, as it is folded into a bucket."""
 
 from datetime import timedelta
-from typing import get_args
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +23,7 @@ from contexts.order.events import (
     OrderReturned,
 )
 from projectors import orders
-from projectors.order_status import MODEL, OrderStatus, Standing, apply
+from projectors.order_status import MODEL, OrderStatus, apply
 from tests.projectors.conftest import NOON
 
 HOUR = timedelta(hours=1)
@@ -93,8 +92,7 @@ def test_of_what_was_never_placed_there_is_nothing() -> None:
     assert apply(None, "o1", CONFIRMED) is None
 
 
-def test_an_order_stands_nowhere_that_orders_do_not_know() -> None:
-    assert get_args(Standing) == get_args(orders.OrderState)
+def test_bucket_and_table_follow_the_same_events() -> None:
     assert set(MODEL.follows["order"]) == set(orders.MODEL.follows["order"])
 
 

@@ -29,6 +29,7 @@ from contexts.order.events import (
     RefundedLine,
     RefundOwed,
 )
+from projectors._states import OrderState
 from projectors.orders import (
     MODEL,
     QUERIES,
@@ -38,7 +39,6 @@ from projectors.orders import (
     ListCustomerOrders,
     ListOrders,
     OrderPage,
-    OrderState,
     OrderView,
 )
 from tests.projectors.conftest import NOON, Shelf
