@@ -56,7 +56,7 @@ class StockPage(Struct, frozen=True):
     next: str | None
 
 
-class GetStockLevel(Query, get="/stock/{site}/products/{sku}", answer=StockLevelView):
+class GetStockLevel(Query, get="/stock/{site}/levels/{sku}", answer=StockLevelView):
     """What a site has of one product."""
 
     site: Id

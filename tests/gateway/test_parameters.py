@@ -35,8 +35,8 @@ BROKEN = {
     "/customers/c1/orders?state=lost": "$.state",
     "/customers/a.b/orders": "$.customer_id",
     "/deliveries?state=lost": "$.state",
-    "/stock/s1/products/a.b": "$.sku",
-    "/stock/s1/products/a?site=s2": "site",
+    "/stock/s1/levels/a.b": "$.sku",
+    "/stock/s1/levels/a?site=s2": "site",
 }
 TAKEN = ("", "limit=100", "since=2026-01-01T00:00:00Z", "since=2026-01-01T00:00:00%2B02:00", "state=placed&site=s1")
 

@@ -8,9 +8,9 @@ async def test_a_site_shows_its_levels_as_they_are_and_as_they_were(shop: Shop) 
     order = await shop.order(site, mug=3)
     await order.delivery_reaches("scheduled")
     await site.holds(mug=(5, 3), hat=(2, 0))
-    mugs = await shop.sees(f"/stock/{site.id}/products/mug")
+    mugs = await shop.sees(f"/stock/{site.id}/levels/mug")
     assert (mugs["on_hand"], mugs["reserved"], mugs["available"]) == (5, 3, 2)
-    assert await shop.sees(f"/stock/{site.id}/products/unheard-of") is None
+    assert await shop.sees(f"/stock/{site.id}/levels/unheard-of") is None
     elsewhere = await shop.sees("/products/mug/stock", limit="500")
     assert {level["site"]: level["available"] for level in elsewhere["levels"]}[site.id] == 2
     now = await shop.sees(f"/stock/{site.id}", as_of="now")

@@ -21,10 +21,10 @@ from tests.projectors.conftest import NOON, Shelf
 
 TIME = "timestamptz '2026-03-01 12:00:00Z' + n * interval '1 minute'"
 FILLED = {
-    "products": """(product_id, sku, name, department, price, currency, description, discontinued, words, on_hand,
-        reserved, position_product, position_stock, version)
+    "products": """(product_id, sku, name, department, price, currency, description, discontinued, words,
+        available, position_product, position_stock, version)
         SELECT 'p' || n, n, 'Milk', 'd' || n % 30, n % 999, 'USD', '', false,
-            jsonb_build_array(n::text, 'milk', 'word' || n % 300), 1, 0, n, n, 1 FROM generate_series(1, 6000) AS n""",
+            jsonb_build_array(n::text, 'milk', 'word' || n % 300), 1, n, n, 1 FROM generate_series(1, 6000) AS n""",
     "catalogue_words": """(word, uses, position_product)
         SELECT 'milk', 60000, 1 UNION ALL SELECT 'word' || n, 20, n FROM generate_series(0, 299) AS n""",
     "orders": f"""(order_id, customer_id, site, channel, currency, state, total, units, lines, payment_method,
@@ -133,7 +133,7 @@ async def test_a_page_in_order_reads_its_own_rows_and_no_others(connection: Any)
 def test_what_changes_often_is_in_no_index() -> None:
     """Each row has its next version on its own page (HOT), as long as no column of an index changes."""
     indexed = {
-        products.TABLE: {"on_hand", "reserved", "position_stock"},
+        products.TABLE: {"available", "position_stock"},
         stock_levels.TABLE: {"on_hand", "reserved", "position_stock"},
         orders.TABLE: {"state", "paid", "refunded", "dispatched_at", "payment_problem", "position_order", "version"},
         catalogue_words.TABLE: {"uses", "position_product"},
