@@ -1,11 +1,11 @@
 # make run    everything on this machine: servers, gateway, contexts, projectors; then 1,000 real baskets
-# make test   all tests, JOBS=2 files at a time        make lint   style and types        make check   both, as CI does
+# make test   all tests, JOBS=3 files at a time        make lint   style and types        make check   both, as CI does
 # make bench  Daybook beside its rivals, three rounds in turn, within 20 minutes; QUICK=1 within 5; JSON=<file> keeps it
 # make clients  a client in another language (Node) places an order and watches it, on a system of its own
 # make clean  removes what make made here, the data folder .daybook too
 # make requirements   pins anew from pyproject.toml
 
-JOBS ?= 2
+JOBS ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -23,7 +23,7 @@ run: $(READY)
 	@exec $(BIN)/daybook up --play 1000
 
 test: $(READY)
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check .
