@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import asyncpg
+import nats
 import pytest_asyncio
 from msgspec.structs import replace
 
-from common.bus.connect import connect as connect_bus
 from common.bus.denials import Denials
 from common.client import Client, connect
 from common.config import Settings
@@ -33,7 +33,13 @@ async def doors(provisioned: Settings) -> AsyncIterator[tuple[Client, Client]]:
     async with AsyncExitStack() as stack:
         password = provisioned.password("warehouse")
         warehouse = await stack.enter_async_context(connect(provisioned.nats_url, "warehouse", password, within=30))
-        nc = await connect_bus(provisioned, TEST_USER)
+        # A reaction hears no receipts: it asks for them, and is answered in its own inbox alone.
+        nc = await nats.connect(
+            provisioned.nats_url,
+            user=TEST_USER,
+            password=provisioned.password(TEST_USER),
+            inbox_prefix=b"_INBOX.order",
+        )
         stack.push_async_callback(nc.close)
         yield warehouse, Client(nc, "order", Denials())
     running.cancel()
