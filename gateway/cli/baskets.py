@@ -18,7 +18,7 @@ from contexts.product.commands import AddProduct
 from contexts.stock.commands import ReceiveStock
 from gateway.cli.sending import Wish
 from gateway.cli.year.wishes import NOBODY as NOBODY
-from gateway.cli.year.wishes import Basket, basket, household, order_id, product, received
+from gateway.cli.year.wishes import Basket, basket, household, product, received
 
 READ_AT_ONCE = 250
 FIRST_BLOCK, CHUNK = 1_000, 500
@@ -124,10 +124,6 @@ class Baskets:
         for begin in range(places.start, min(places.stop, self.n), READ_AT_ONCE):
             end = min(begin + READ_AT_ONCE, places.stop, self.n)
             yield from Rows(self.file, BASKETS.format(begin=begin, end=end), basket)
-
-    def order_ids(self) -> list[str]:
-        rows = self.file.execute("SELECT basket_id FROM places WHERE place < ? ORDER BY place", [self.n]).fetchall()
-        return [order_id(number) for (number,) in rows]
 
     def blocks(self) -> list[range]:
         """The places of each block that the first `n` baskets begin; the last one may hold more baskets than those."""

@@ -17,7 +17,8 @@ from common.config import Settings
 from common.questions import NoAnswer, QueryRefused
 from gateway.cli.baskets import Baskets
 from gateway.cli.sending import Wish, each_of, send_all
-from gateway.cli.year.comparing import Comparison, compare
+from gateway.cli.year.agreeing import STILL_S, agreed
+from gateway.cli.year.comparing import Comparison
 from gateway.cli.year.course import Course
 from gateway.cli.year.shown import MOST, STAGES, Bars, Played, show
 from gateway.cli.year.system import System, reached
@@ -90,10 +91,18 @@ async def play(
 
 def refuse_differences(played: Played) -> None:
     """Raises `click.ClickException` when there is one."""
-    if found := played.found.differences:
-        few = "\n  ".join(map(str, found[:MOST]))
-        more = f"\n  and {len(found) - MOST:,} more" if len(found) > MOST else ""
-        raise click.ClickException(f"the views and the file differ:\n  {few}{more}")
+    if text := in_words(played.found):
+        raise click.ClickException(text)
+
+
+def in_words(found: Comparison) -> str:
+    """The first differences; "" when there is none."""
+    if not found.differences:
+        return ""
+    few = "\n  ".join(map(str, found.differences[:MOST]))
+    more = f"\n  and {len(found.differences) - MOST:,} more" if len(found.differences) > MOST else ""
+    why = f" (orders still moved after {STILL_S:.0f} s; compare again when they rest)" if found.moving else ""
+    return f"the views and the file differ{why}:\n  {few}{more}"
 
 
 async def _play(year: Baskets, system: System, console: Console, rate: float, deliver: bool) -> Played:
@@ -121,15 +130,13 @@ async def _play(year: Baskets, system: System, console: Console, rate: float, de
 
 
 async def _compared(year: Baskets, system: System, deliver: bool) -> Comparison:
-    """What views that have caught up say. When they go away meanwhile, all is asked again."""
+    """What the views say. When they, or who answers for them, go away meanwhile, all is asked again."""
     for _ in range(TRIES - 1):
         with suppress(*AWAY, NoAnswer):
-            await system.caught_up()
-            return await compare(year, system, deliver)
+            return await agreed(year, system, deliver)
         system.views.close()
         await asyncio.sleep(PAUSE_S)
-    await system.caught_up()
-    return await compare(year, system, deliver)
+    return await agreed(year, system, deliver)
 
 
 async def _to_its_end(course: Course, system: System, underway: Underway, bars: Bars) -> None:

@@ -112,10 +112,12 @@ class _System:
             self._changed()
         self.console.print(f"Ready after {time.monotonic() - begun:.1f} s. Ctrl-C stops everything.")
         if play:
+            from gateway.cli.replay import in_words
             from gateway.cli.replay import play as play_baskets
-            from gateway.cli.replay import refuse_differences
 
-            refuse_differences(await play_baskets(self.settings, play, "http", self.console))
+            played = await play_baskets(self.settings, play, "http", self.console)
+            if differences := in_words(played.found):
+                self.console.print(differences, style="bold red", highlight=False, markup=False)
             self.console.print(f"Up until Ctrl-C: {http_url(self.settings)}{DOCS}", highlight=False)
 
     def _parts(self, contexts: list[str]) -> list[Child]:

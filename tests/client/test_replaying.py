@@ -45,13 +45,17 @@ def port(system: System) -> str:
 
 @asynccontextmanager
 async def replaying(system: System, *words: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """One at work, which a test may end."""
+    """One at work, which a test may end.
+
+    It hears Ctrl-C, also where a shell runs the tests in the background: there they ignore it, and so would it.
+    """
     env = environment(system.settings.data) | {"DAYBOOK_HTTP_PORT": port(system)}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway.cli", "replay", "--baskets", str(BASKETS), "--deliver", *words),
         env=env,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         yield process
@@ -85,7 +89,7 @@ async def test_one_of_another_channel_and_a_replay_that_is_killed_disturb_nothin
     assert played["found"]["differences"] == []
     assert played["found"]["states"] == {"delivered": BASKETS}
     compared = {each["by"].split(" as of ")[0] for each in played["found"]["compared"]}
-    assert compared == {"", "department", "week", "day", "site", "product"}
+    assert compared == {"", "department", "week", "day", "site", "product", "sales"}
 
 
 async def test_what_has_been_played_is_not_sent_again_by_either_door(system: System, reads: Any) -> None:
@@ -97,7 +101,8 @@ async def test_what_has_been_played_is_not_sent_again_by_either_door(system: Sys
 
 
 async def test_after_ctrl_c_it_says_how_to_go_on_and_does(system: System, reads: Any) -> None:
-    async with replaying(system, "--baskets", "500", "--rate", "60") as process:
+    # As slowly as this it takes a minute: it cannot be at its end before it is stopped.
+    async with replaying(system, "--baskets", "600", "--rate", "5") as process:
         await some_are_delivered(reads, BASKETS + 10)
         process.send_signal(signal.SIGINT)
         _, errors = await asyncio.wait_for(process.communicate(), 20)
@@ -161,7 +166,7 @@ async def test_a_cent_or_a_piece_too_much_in_a_view_is_an_error_that_names_it(
         await reads.execute(mended, order)
     assert code == 1
     assert said.format(order=order, site=site, sku=sku) in errors and "the views and the file differ" in errors
-    assert played["found"]["differences"]
+    assert played["found"]["differences"] and not played["found"]["moving"]
 
 
 async def test_how_many_is_a_number_or_all(system: System) -> None:

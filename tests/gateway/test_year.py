@@ -15,13 +15,14 @@ from rich.console import Console
 
 from gateway.cli.baskets import Baskets
 from gateway.cli.year import underway as following
-from gateway.cli.year.comparing import SALES, Compared, Comparison, Difference, explained, of_orders
+from gateway.cli.year.comparing import SALES, Compared, Comparison, Difference, as_orders_say, explained, of_orders
 from gateway.cli.year.course import chunks, evenly
 from gateway.cli.year.shown import Bars, Played, show
 from gateway.cli.year.sums import FileSums, Sums
 from gateway.cli.year.system import System
 from gateway.cli.year.underway import Progress, Underway
 from gateway.cli.year.views import Standing, Views
+from projectors.sales import By
 
 AT = datetime(2017, 1, 1, tzinfo=UTC)
 
@@ -70,7 +71,7 @@ def test_a_difference_is_said_in_words_with_money_as_money() -> None:
 def seen(year: Baskets) -> list[list[Any]]:
     """The orders of these baskets as the views show them when all is well."""
     return [
-        [basket.order.order_id, "delivered", cents, cents, sum(line.quantity for line in lines), len(lines)]
+        [basket.order.order_id, "delivered", cents, cents, sum(line.quantity for line in lines), len(lines), 0, ""]
         for basket in year
         for lines in [basket.order.lines]
         for cents in [sum(line.amount or 0 for line in lines)]
@@ -94,10 +95,10 @@ def differences(year: Baskets, orders: Sequence[Sequence[Any]], deliver: bool = 
 def test_each_order_is_compared_with_its_basket(year: Baskets) -> None:
     right = seen(year)
     assert differences(year, right) == []
-    name, _, total, paid, units, lines = right[7]
+    name, _, total, paid, units, lines, *_ = right[7]
 
     def said(*row: Any, deliver: bool = True) -> list[str]:
-        return differences(year, [*right[:7], *([row] if row else []), *right[8:]], deliver)
+        return differences(year, [*right[:7], *([(*row, 0, "")] if row else []), *right[8:]], deliver)
 
     money = f"{total / 100:,.2f} USD in the file, {(total + 1) / 100:,.2f} USD in the views"
     assert said(name, "delivered", total + 1, total + 1, units, lines) == [f"revenue of order {name}: {money}"]
@@ -113,6 +114,29 @@ def test_each_order_is_compared_with_its_basket(year: Baskets) -> None:
     assert said(*confirmed, deliver=False) == []
 
 
+@pytest.mark.parametrize("deliver", [True, False])
+def test_an_order_that_was_cancelled_though_nobody_asked_is_named_with_the_cause(year: Baskets, deliver: bool) -> None:
+    right = seen(year)
+    name, _, total, *rest, _ = right[7]
+
+    def said(cause: str) -> list[str]:
+        return differences(year, [*right[:7], [name, "cancelled", total, *rest, cause], *right[8:]], deliver)
+
+    assert said("out-of-stock") == [f"served of order {name} (cancelled: out-of-stock): 1 in the file, 0 in the views"]
+    wanted = [f"delivered of order {name} (cancelled): 1 in the file, 0 in the views"] if deliver else []
+    assert said("asked") == wanted
+
+
+def test_what_was_cancelled_and_paid_back_is_compared_with_what_the_orders_say() -> None:
+    sales: dict[By, Sums] = {"site": {"a": (2, 9, 900, 500, 0), "b": (1, 1, 100, 0, 30)}, "day": {}}
+    assert list(as_orders_say((500, 30), {"site": sales["site"]}).differences()) == []
+    found = [str(each) for each in as_orders_say((500, 30), sales).differences()]
+    assert found == [
+        "cancelled of sales by day: 5.00 USD in the orders, 0.00 USD in the views",
+        "refunded of sales by day: 0.30 USD in the orders, 0.00 USD in the views",
+    ]
+
+
 def test_an_order_of_the_channel_that_is_no_basket_is_named_and_one_of_a_later_basket_is_compared(
     year: Baskets,
 ) -> None:
@@ -120,7 +144,7 @@ def test_an_order_of_the_channel_that_is_no_basket_is_named_and_one_of_a_later_b
         right, later = seen(year), seen(more)
     assert differences(year, later) == []
     for stranger in ("4711", "basket-x", "basket-1"):
-        (one,) = differences(year, [*right, [stranger, "delivered", 1, 1, 1, 1]])
+        (one,) = differences(year, [*right, [stranger, "delivered", 1, 1, 1, 1, 0, ""]])
         assert f"such as {stranger}" in one
 
 

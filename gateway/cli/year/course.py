@@ -26,8 +26,11 @@ T = TypeVar("T")
 
 
 class Course:
-    """What of a year is to be sent, in turn. `sent` and `skipped` count orders, `ahead` what
-    comes before them; `begun` is when the first one was sent. At most `rate` orders a second are sent."""
+    """What of a year is to be sent, in turn, at most `rate` orders a second.
+
+    `sent` and `skipped` count orders, `ahead` counts what has to be there before them; `begun` is when the first order
+    was sent.
+    """
 
     def __init__(self, year: Baskets, system: System, underway: Underway, rate: float = 0.0) -> None:
         self._year, self._system, self._underway, self._rate = year, system, underway, rate

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.cli.year import underway
-from gateway.cli.year.comparing import SALES, Compared, Comparison, number
+from gateway.cli.year.comparing import SALES, UNDONE, Compared, Comparison, number
 from gateway.cli.year.sums import Odd
 
 STAGES = ("stored", "visible", "settled", "delivered")
@@ -95,11 +95,11 @@ def show(played: Played, console: Console, full: bool) -> None:
 
 
 def sums(compared: Sequence[Compared]) -> Table:
-    """The totals of everything that was compared. Of sales that is their revenue; orders and units are equal too."""
+    """The totals of what was compared with the file. Of sales that is their revenue; orders and units are equal too."""
     table = Table(title="A grocer's year, as the file and as the views have it", title_justify="left")
     for name in ("", "file", "views", "equal"):
         table.add_column(name, justify="right" if name else "left")
-    for each in compared:
+    for each in (each for each in compared if each.sums != UNDONE):
         differing = {found.key for found in each.differences()}
         keys = len(each.file.keys() | each.views.keys())
         equal = f"{keys - len(differing):,} of {keys:,}" if each.by else "NO" if differing else "yes"
@@ -112,20 +112,20 @@ def sums(compared: Sequence[Compared]) -> Table:
 
 def all_of(compared: Compared) -> Table:
     """Every sum of one kind, once where both have the same, else the file's and the views'."""
-    table = Table(f"by {compared.by}", *compared.sums)
+    table = Table(compared.by if compared.sums == UNDONE else f"by {compared.by}", *compared.sums)
     for column in table.columns[1:]:
         column.justify = "right"
     none = (0,) * len(compared.sums)
     for key in sorted(compared.file.keys() | compared.views.keys()):
         both = zip(compared.sums, compared.file.get(key, none), compared.views.get(key, none), strict=True)
-        table.add_row(key, *(cell(*each) for each in both))
+        table.add_row(key, *(cell(*each, compared.beside) for each in both))
     return table
 
 
-def cell(name: str, file: int, views: int) -> Text:
+def cell(name: str, file: int, views: int, beside: str) -> Text:
     if file == views:
         return Text(number(name, file))
-    return Text(f"{number(name, file)} in the file,\n{number(name, views)} in the views", "bold red")
+    return Text(f"{number(name, file)} in the {beside},\n{number(name, views)} in the views", "bold red")
 
 
 def rates(played: Played) -> str:

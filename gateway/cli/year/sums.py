@@ -17,14 +17,16 @@ Key = str
 Sums = dict[Key, tuple[int, ...]]
 
 SEEN = """
-CREATE OR REPLACE TABLE seen (basket_id BIGINT, state VARCHAR, total BIGINT, paid BIGINT, units BIGINT, lines INTEGER);
+CREATE OR REPLACE TABLE seen (basket_id BIGINT, state VARCHAR, total BIGINT, paid BIGINT, units BIGINT, lines INTEGER,
+    refunded BIGINT, cause VARCHAR);
 CREATE OR REPLACE VIEW wanted AS
     SELECT * FROM places WHERE place < {n} OR basket_id IN (SELECT basket_id FROM seen);
 CREATE OR REPLACE VIEW sold AS
     SELECT basket_id, wanted.store, wanted.sold_at, product_id, quantity, cents, department
     FROM bought JOIN wanted USING (basket_id) LEFT JOIN known USING (product_id);
 """
-SEE = "INSERT INTO seen SELECT unnest(?), unnest(?), unnest(?), unnest(?), unnest(?), unnest(?)"
+COLUMNS = 8
+SEE = f"INSERT INTO seen SELECT {', '.join(['unnest(?)'] * COLUMNS)}"
 
 TOTALS = "count(DISTINCT basket_id), count(*), coalesce(sum(quantity), 0)::BIGINT, coalesce(sum(cents), 0)::BIGINT"
 SOLD = "count(DISTINCT basket_id), sum(quantity)::BIGINT, sum(cents)::BIGINT"
@@ -47,6 +49,10 @@ WHERE (w.lines, w.units, w.cents) IS DISTINCT FROM (s.lines, s.units, s.total) O
 NOT_DELIVERED = f"""
 SELECT '{ORDER}' || basket_id, total, paid, coalesce(state, 'not there') FROM places LEFT JOIN seen USING (basket_id)
 WHERE place < ? AND (state, total) IS DISTINCT FROM ('delivered', paid) ORDER BY 1
+"""
+NOT_SERVED = f"""
+SELECT '{ORDER}' || basket_id, cause FROM seen JOIN places USING (basket_id)
+WHERE state = 'cancelled' AND cause <> 'asked' ORDER BY 1
 """
 NO_BASKET = f"SELECT '{ORDER}' || basket_id FROM seen WHERE basket_id NOT IN (SELECT basket_id FROM places)"
 TAKEN = f"""
@@ -91,8 +97,8 @@ class FileSums:
         self.strangers: list[str] = []
 
     def see(self, orders: Iterable[Sequence[Any]]) -> None:
-        """These orders are in the system: id, state, total, paid, units, number of lines."""
-        columns: list[list[Any]] = [[], [], [], [], [], []]
+        """These orders are in the system: id, state, total, paid, units, number of lines, refunded, why cancelled."""
+        columns: list[list[Any]] = [[] for _ in range(COLUMNS)]
         for order_id, *rest in orders:
             number = order_id.removeprefix(ORDER)
             if number == order_id or not number.isdecimal():
@@ -126,6 +132,10 @@ class FileSums:
     def not_delivered(self) -> list[tuple[Any, ...]]:
         """Of those to be played: id, total, paid and state of what is not delivered, or not paid to the cent."""
         return self._rows(NOT_DELIVERED, self._year.n)
+
+    def not_served(self) -> dict[str, str]:
+        """Orders that were cancelled though nobody had asked for that, and for what cause."""
+        return dict(self._rows(NOT_SERVED))
 
     def no_baskets(self) -> list[str]:
         """Orders of this channel that the file knows nothing of."""

@@ -16,7 +16,7 @@ SELECT o.order_id, o.state, o.paid = o.total, d.state
 FROM read.orders AS o LEFT JOIN read.deliveries AS d USING (order_id) WHERE o.order_id = ANY($1)
 """
 ORDERS = """
-SELECT order_id, state, total, paid - refunded, units, jsonb_array_length(lines)
+SELECT order_id, state, total, paid - refunded, units, jsonb_array_length(lines), refunded, coalesce(cancel_cause, '')
 FROM read.orders WHERE channel = $1
 """
 STOCK = """
@@ -58,7 +58,8 @@ class Views:
         return [Standing(*row) for row in rows]
 
     async def orders(self, channel: str) -> AsyncIterator[list[Any]]:
-        """Of every order of a channel: id, state, total, paid and not paid back, units, number of lines."""
+        """Of every order of a channel: id, state, total, paid and not paid back, units, number of lines, what was paid
+        back, and why it was cancelled: "" when it was not."""
         async with self._turn:
             connection = await self._connected()
             async with connection.transaction():
