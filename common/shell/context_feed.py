@@ -66,10 +66,15 @@ class ContextFeed:
 
     def join(self, follower: Following) -> None:
         """Feeds one more from now on, in place of another of its name."""
-        self._followers = [each for each in self._followers if each.name != follower.name] + [follower]
+        self.part(follower.name)
+        self._followers.append(follower)
         self._joined.set()
         if self._group:
             self._leave(follower)
+
+    def part(self, name: str) -> None:
+        """Keeps nothing any more of one that has detached."""
+        self._followers = [each for each in self._followers if each.name != name]
 
     async def keep_running(self) -> None:
         """Until cancelled: when no model is left that can go on, one may still join."""
@@ -78,8 +83,14 @@ class ContextFeed:
             await self._joined.wait()
 
     async def run(self) -> None:
-        """Until cancelled, or until no model is left that can go on."""
+        """Until cancelled, or until no model is left that can go on.
+
+        It begins with nothing: that all have detached may mean that the store is another one by now.
+        """
         self._joined.clear()
+        self._together, self._reached = [], 0
+        self._recent.clear()
+        self._recent_bytes = 0
         try:
             async with asyncio.TaskGroup() as self._group:
                 for follower in self._followers:
@@ -113,10 +124,9 @@ class ContextFeed:
 
         What kept all away is over for all of them when it is over for one, so it gives the others a moment.
         """
-        if not self._together:
-            while self.live and not self._together:
-                await asyncio.wait(self._returning, timeout=LATE_S, return_when=asyncio.FIRST_COMPLETED)
-            if self._returning:
+        while not self._together and self.live:
+            await asyncio.wait(self._returning, timeout=LATE_S, return_when=asyncio.FIRST_COMPLETED)
+            if self._together and self._returning:
                 await asyncio.wait(self._returning, timeout=LATE_S)
         return bool(self.live)
 
@@ -139,7 +149,8 @@ class ContextFeed:
         self._remember(events)
         assert self._group
         takes = [self._group.create_task(each.take(self.context, events)) for each in self._together]
-        await asyncio.wait(takes, timeout=LATE_S)
+        if takes:
+            await asyncio.wait(takes, timeout=LATE_S)
         self._expect(max(each.position for each in events), more)
 
     def _remember(self, events: Sequence[Happened]) -> None:

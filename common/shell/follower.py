@@ -17,7 +17,7 @@ from common.shell.hops import Hop
 from common.shell.news import Move
 from common.shell.patience import AWAY, is_command_fault
 from common.shell.visible import new_hops, note_visible
-from common.store.checkpoints import NOWHERE, Checkpoint, begin_model
+from common.store.checkpoints import NOWHERE, Checkpoint, PlacesMissing, places_of
 from common.store.fold import Happened, fold, touched
 from common.store.read_tables import Table
 from common.store.reader import Head
@@ -78,7 +78,7 @@ class Follower:
     """Keeps one model's table. `detached` says for good why it has stopped, `trouble` by context what is wrong now.
 
     A table of another version of the model is never written: then it is detached too. One that is `building` keeps a
-    table beside the live one, which nobody reads yet.
+    table beside the live one, which nobody reads yet; `hindrance` says what keeps that from becoming the live one.
 
     `written` counts batches, `shown` events by context, `lost` batches that somebody else had written first; `behind`
     names the contexts in which it is catching up.
@@ -92,7 +92,7 @@ class Follower:
         tell: Tell = untold,
         clocks: Mapping[str, Clocks] = NO_CLOCKS,
         *,
-        load: Load = begin_model,
+        load: Load = places_of,
         building: bool = False,
     ) -> None:
         self.model, self._pool, self._schema, self._tell, self._clocks = model, pool, schema, tell, clocks
@@ -107,6 +107,7 @@ class Follower:
         self._known = self._kept = False
         self.detached, self.standing = "", "red"
         self.trouble: dict[str, str] = {}
+        self.hindrance = ""
         self.behind = set(model.follows)
         self.written = self.lost = 0
         self.shown = dict.fromkeys(model.follows, 0)
@@ -164,7 +165,8 @@ class Follower:
         return [self._beat(context, self.checkpoints.get(context)) for context in self.model.follows]
 
     def _beat(self, context: str, checkpoint: Checkpoint | None) -> ModelBeat:
-        error, hops = self.stopped or self.trouble.get(context, ""), self.hops[context].last_minute()
+        error = self.stopped or self.trouble.get(context, "") or self.hindrance
+        hops = self.hops[context].last_minute()
         state: State = "red" if error else self._state(context)
         at = checkpoint or NOWHERE
         position, version = (at.position, at.version) if checkpoint else (None, self.model.version)
@@ -178,7 +180,7 @@ class Follower:
 
     def _note(self, context: str, error: Exception) -> None:
         text = f"{type(error).__name__}: {error}"
-        if not isinstance(error, AWAY) or is_command_fault(error):
+        if not isinstance(error, (*AWAY, PlacesMissing)) or is_command_fault(error):
             remedy = f": {self._remedy}" if isinstance(error, RowsMissing) else ""
             self.detach(text + remedy, error=error)
             return

@@ -74,7 +74,7 @@ class Projection:
             )
             for context in contexts
         }
-        self._upkeep = Upkeep(pool, tables, schema, self.followers, self._follow, self._join, self.followers.pop, make)
+        self._upkeep = Upkeep(pool, tables, schema, self.followers, self._follow, self._join, self._part, make)
 
     @property
     def kept(self) -> dict[str, Follower | Keeper]:
@@ -90,6 +90,10 @@ class Projection:
     def _join(self, follower: Follower) -> None:
         self.followers[follower.name] = follower
         self._join_feeds(follower)
+
+    def _part(self, name: str) -> None:
+        for context in self.followers.pop(name).follows:
+            self.feeds[context].part(name)
 
     def _join_feeds(self, follower: Following) -> None:
         for context in follower.follows:

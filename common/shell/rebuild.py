@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+import asyncpg
+
 from common.readmodel import ReadModel, building, live_name
 from common.shell.follower import Follower
 from common.shell.news import Move
-from common.shell.patience import AWAY
+from common.shell.patience import AWAY, LONGEST_S
 from common.store.checkpoints import Checkpoint, read_checkpoints
 from common.store.swap import swap
 
@@ -41,13 +43,24 @@ class Rebuild:
 
     async def run(self) -> None:
         """Until the table is in place, or can never be, or others have done with it."""
+        pause = LOOK_S
         while not self.follower.detached:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(pause)
             try:
                 if self._near(await read_checkpoints(self._pool, self.model.name, self._schema)):
                     await self._put_in_place()
             except AWAY as error:
-                log.info("the new table of %s is not swapped yet: %s", self.model.name, error)
+                self._hindered(error)
+                pause = min(2 * pause, LONGEST_S)  # Each try keeps others waiting.
+            else:
+                self.follower.hindrance, pause = "", LOOK_S
+
+    def _hindered(self, error: Exception) -> None:
+        """Shows what keeps from the swap. That somebody else holds a lock is no trouble."""
+        text = "" if isinstance(error, asyncpg.LockNotAvailableError) else f"{type(error).__name__}: {error}"
+        if text and text != self.follower.hindrance:  # Said once, not at each of many tries.
+            log.warning("the new table of %s cannot take its place: %s", self.model.name, text)
+        self.follower.hindrance = text
 
     async def _put_in_place(self) -> None:
         if await swap(self._pool, self.model, self._schema, self._reached):

@@ -43,8 +43,19 @@ async def load_checkpoints(connection: Any, follows: Follows, schema: str = "rea
     return await read_checkpoints(connection, follows.name, schema)
 
 
-async def begin_model(connection: Any, model: ReadModel, schema: str = "read") -> dict[str, Checkpoint]:
-    """A read model's checkpoints by context, of whatever version; when it has none it begins at 0, as this version."""
+class PlacesMissing(Exception):
+    """A read model has no checkpoints: what rows there may be say nothing, and must go before it begins again."""
+
+
+async def places_of(connection: Any, model: ReadModel, schema: str = "read") -> dict[str, Checkpoint]:
+    """A read model's checkpoints by context, of whatever version. Raises `PlacesMissing`."""
+    if places := await read_checkpoints(connection, model.name, schema):
+        return places
+    raise PlacesMissing(f"{model.name} has no checkpoints: its table is to be made anew with them")
+
+
+async def begin_model(connection: Any, model: ReadModel, schema: str = "read") -> None:
+    """Begins an empty table at 0, as of this version, when it has no checkpoints."""
     await connection.execute(
         f"""INSERT INTO "{schema}".checkpoints (model, context, version, generation)
         SELECT $1, unnest($2::text[]), $3, (extract(epoch FROM now()) * 1000)::bigint
@@ -53,7 +64,6 @@ async def begin_model(connection: Any, model: ReadModel, schema: str = "read") -
         sorted(model.follows),
         model.version,
     )
-    return await read_checkpoints(connection, model.name, schema)
 
 
 async def read_checkpoints(connection: Any, model: str, schema: str = "read") -> dict[str, Checkpoint]:

@@ -72,6 +72,7 @@ async def make(connection: Any, table: Table) -> None:
     elif max(versions) < model.version:
         await fit(connection, table, max(versions))
         await begin_building(connection, model, schema)
+    await fit_building(connection, Table(building(model), schema))
 
 
 async def fit_indexes(connection: Any, table: Table) -> None:
@@ -106,9 +107,18 @@ async def begin_building(connection: Any, model: ReadModel, schema: str) -> None
     """Begins the table of this version, or lets it go on as it is. What older versions have begun is dropped."""
     await drop_begun(connection, model, schema, model.version - 1)
     table = Table(building(model), schema)
-    places = await read_checkpoints(connection, table.model.name, schema)
-    if not places or await differences(connection, table):
+    if not await read_checkpoints(connection, table.model.name, schema):
         await make_empty(connection, table)
+
+
+async def fit_building(connection: Any, table: Table) -> None:
+    """Gives a table that is being built the indexes that its model names now; begins one anew that does not fit."""
+    if not await read_checkpoints(connection, table.model.name, table.schema):
+        return
+    if await differences(connection, table):
+        await make_empty(connection, table)
+    else:
+        await fit_indexes(connection, table)
 
 
 async def drop_begun(connection: Any, model: ReadModel, schema: str, last: int) -> None:

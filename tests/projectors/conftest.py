@@ -12,6 +12,7 @@ from common.discovery import read_models, tables
 from common.messages import Event, context_of
 from common.readmodel import ReadModel
 from common.shell.follower import Follower
+from common.store.checkpoints import begin_model
 from common.store.fold import Happened
 from common.store.pool import open_pool
 from common.store.read_schema import create_tables
@@ -58,5 +59,7 @@ async def shelf(settings: Settings) -> AsyncIterator[Shelf]:
     pool = await open_pool(settings.read_dsn, "writer", 2)
     for table in ("checkpoints", *(model.name for model in models)):
         await pool.execute(f"DELETE FROM {SCHEMA}.{table}")
+    for model in models:
+        await begin_model(pool, model, SCHEMA)
     yield Shelf(pool)
     await pool.close()

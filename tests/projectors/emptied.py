@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from common.config import Settings
 from common.readmodel import ReadModel
+from common.store.checkpoints import begin_model
 from common.store.pool import open_pool
 from common.store.read_schema import create_tables
 from tests.projectors.conftest import SCHEMA, Shelf
@@ -18,6 +19,7 @@ async def emptied(settings: Settings, model: ReadModel) -> AsyncIterator[Shelf]:
     try:
         await pool.execute(f"DELETE FROM {SCHEMA}.{model.name}")
         await pool.execute(f"DELETE FROM {SCHEMA}.checkpoints WHERE model = $1", model.name)
+        await begin_model(pool, model, SCHEMA)
         yield Shelf(pool)
     finally:
         await pool.close()

@@ -23,6 +23,7 @@ from common.shell import context_feed
 from common.shell.follower import Follower, ModelBeat
 from common.shell.projection import Projection
 from common.shell.relay import Relay
+from common.store.checkpoints import begin_model
 from common.store.fold import Happened, decoded, fold, touched
 from common.store.pool import open_pool
 from common.store.read_schema import TableDiffers, create_tables
@@ -450,6 +451,7 @@ async def test_any_split_repetition_and_interleaving_gives_the_same_rows(
     await world.tables(model)
     await world.reads.execute(f"DELETE FROM {world.schema}.checkpoints")
     await world.reads.execute(f"DELETE FROM {table.name}")
+    await begin_model(world.reads, model, world.schema)
     happened = {"left": as_happened("left", left), "right": as_happened("right", right)}
     expected: dict[Key, Kept | None] = {}
     for context, events in happened.items():
@@ -510,3 +512,35 @@ async def test_no_more_is_kept_for_those_who_come_late_than_may_be(
         await world.publish(*await world.reader.page(40, 100))
         await until(partial(world.reached, model, 41))
         assert not projection.feeds[world.name]._recent
+
+
+async def test_who_joins_at_the_moment_that_all_others_leave_is_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of the others still hangs when it has detached already, so nobody is together when the new one joins."""
+    monkeypatch.setattr(context_feed, "LATE_S", 20.0)
+    late = msgspec.structs.replace(jars(world.name), name="late")
+    await world.tables(jars(world.name), colours(world.name), late)
+    await world.record(*drops(5))
+    await world.publish(*await world.reader.page(0, 10))
+    projection, joining = (
+        world.projection(jars(world.name), colours(world.name)),
+        Follower(world.reads, late, world.schema),
+    )
+    feed, (hanging, leaving) = projection.feeds[world.name], projection.followers.values()
+    for each in (hanging, leaving, joining):
+        await each._lock.acquire()
+    running = asyncio.create_task(projection.run())
+    await until(lambda: len(feed._returning) == 2)
+    for each in (hanging, leaving):
+        each.detach("cannot go on")
+    leaving._lock.release()
+    await until(lambda: len(feed._returning) == 1)
+    feed.join(joining)
+    hanging._lock.release()
+    await asyncio.wait([running], timeout=1.5)
+    assert not running.done()
+    joining._lock.release()
+    await until(lambda: world.reached(late, 5))
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

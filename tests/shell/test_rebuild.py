@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from common.messages import Event
-from common.readmodel import ReadModel, building
+from common.readmodel import Key, ReadModel, building, sums
 from common.shell.patience import AWAY
 from common.shell.projection import Projection
 from common.store.checkpoints import Checkpoint, read_checkpoints
@@ -154,15 +154,117 @@ async def test_while_it_is_built_it_has_a_line_of_its_own_and_the_live_one_shows
     await record(world, 40)
     await project(world, old(world.name), 40)
     model = new(world.name)
-    await owner_of_reads_says(world, "REVOKE ALL ON {s}.jars FROM daybook_owner")  # Nobody may swap yet.
     async with kept(world, model) as found:
-        await until(lambda: "jars__2" in found.followers and found.followers["jars__2"].at(world.name) == 40)
-        (live,), (beside,) = (found.followers[name].beats() for name in ("jars", "jars__2"))
-        assert (live.state, live.error, live.version, live.position, live.building) == ("rebuilding", "", 1, 40, False)
-        assert (beside.state, beside.version, beside.position, beside.building) == ("rebuilding", 2, 40, True)
-        assert not await live_at(world, model, 0)
-        await owner_of_reads_says(world, "GRANT ALL ON {s}.jars TO daybook_owner")
+        async with world.reads.acquire() as reader, reader.transaction():
+            await reader.fetch(f"SELECT FROM {world.schema}.jars")  # Nobody can swap as long as it reads.
+            await until(lambda: "jars__2" in found.followers and found.followers["jars__2"].at(world.name) == 40)
+            (live,), (beside,) = (found.followers[name].beats() for name in ("jars", "jars__2"))
+            shown = live.state, live.error, live.version, live.position, live.building
+            assert shown == ("rebuilding", "", 1, 40, False)
+            assert (beside.state, beside.version, beside.position, beside.building) == ("rebuilding", 2, 40, True)
+            assert not await live_at(world, model, 0)
         await until(lambda: live_at(world, model, 40))
+
+
+async def test_what_keeps_a_table_from_taking_its_place_is_shown_and_tried_again_until_it_can(world: World) -> None:
+    await record(world, 40)
+    await project(world, old(world.name), 40)
+    model = new(world.name)
+    await owner_of_reads_says(world, "REVOKE ALL ON {s}.jars FROM daybook_owner")
+    async with kept(world, model) as found:
+        await until(lambda: "jars__2" in found.followers and bool(found.followers["jars__2"].hindrance))
+        (beat,) = found.followers["jars__2"].beats()
+        assert (beat.state, "permission denied for table jars" in beat.error, beat.building) == ("red", True, True)
+        await record(world, 10)
+        await until(lambda: world.reached(building(model), 50))
+        await owner_of_reads_says(world, "GRANT ALL ON {s}.jars TO daybook_owner")
+        await until(lambda: live_at(world, model, 50))
+    assert await world.differences(model) == []
+
+
+@pytest.mark.parametrize("version", [1, 2])
+async def test_indexes_may_change_while_the_table_is_built(world: World, version: int) -> None:
+    await record(world, 40)
+    await project(world, old(world.name), 40)
+    model = new(world.name) if version == 2 else old(world.name)
+    await world.tables(model)
+    if version == 1:
+        await begin_anew(world.settings.read_dsn, model, world.schema)
+    (begun,) = (await places(world, building(model))).values()
+    other = replace(model, indexes=("first", "drops, jar"))
+    async with kept(world, other):
+        await until(lambda: live_at(world, other, 40))
+        await until(lambda: live_generation(world, other, begun.generation))
+    assert await relations(world) == ["jars", "jars_drops_jar", "jars_first", "jars_pkey"]
+    assert await world.differences(other) == []
+
+
+async def live_generation(world: World, model: ReadModel, least: int) -> bool:
+    return all(each.generation >= least for each in (await places(world, model)).values())
+
+
+async def test_a_build_that_has_lost_its_table_begins_anew(world: World) -> None:
+    await record(world, 40)
+    await project(world, old(world.name), 40)
+    model = new(world.name)
+    await world.tables(model)
+    await owner_of_reads_says(world, "UPDATE {s}.checkpoints SET position = 40; DROP TABLE {s}.jars__2")
+    await project(world, model, 40)
+    assert await world.differences(model) == []
+
+
+async def test_after_a_restore_projectors_that_run_on_build_from_the_record_that_is_there(world: World) -> None:
+    model = old(world.name)
+    await record(world, 40)
+    async with kept(world, model) as found:
+        await until(lambda: world.reached(model, 40))
+        await world.owner_says(
+            "DELETE FROM {s}.events WHERE position > 30; UPDATE {s}.head SET position = 30, incarnation = 'restored'"
+        )
+        for jar in ("jar-0", "jar-1", "jar-2", "jar-3", "jar-4"):
+            world.versions[jar] = 6
+        await world.record(*[("jar-1", Added(1000))] * 5)  # At positions that had other events before.
+        await world.nc.jetstream().delete_stream(world.stream)
+        await world.make_stream()
+        await until(lambda: "daybook rebuild jars" in found.followers["jars"].detached)
+        await begin_anew(world.settings.read_dsn, model, world.schema)
+        await until(lambda: [each.state for each in found.followers["jars"].beats()] == ["live"])
+        assert found.followers["jars"].at(world.name) == 35
+        assert await world.differences(model) == []
+        await record(world, 10)
+        await until(lambda: found.followers["jars"].at(world.name) == 45)
+    assert await world.differences(model) == []
+
+
+class Fallen(Struct, frozen=True):
+    """How many drops of a colour ever fell."""
+
+    colour: str
+    drops: int = 0
+
+
+def fallen(*contexts: str) -> ReadModel:
+    def adds(stream: str, event: Added) -> dict[Key, tuple[int, ...]]:
+        return {(event.colour,): (event.drops,)}
+
+    return sums(name="fallen", row=Fallen, key=("colour",), follows={each: (Added,) for each in contexts}, adds=adds)
+
+
+async def test_a_table_whose_places_are_lost_takes_nothing_in_until_it_is_made_again_with_them(world: World) -> None:
+    model = fallen(world.name)
+    await world.tables(model)
+    await record(world, 30)
+    async with running(world.projection(model)) as found:  # Nobody makes anything there.
+        await until(lambda: world.reached(model, 30))
+        rows = await world.reads.fetch(f"SELECT * FROM {world.schema}.fallen ORDER BY colour")
+        await world.reads.execute(f"DELETE FROM {world.schema}.checkpoints")
+        await record(world, 10)
+        await until(lambda: "fallen has no checkpoints" in found.followers["fallen"].beats()[0].error)
+        assert await world.reads.fetch(f"SELECT * FROM {world.schema}.fallen ORDER BY colour") == rows
+        assert found.followers["fallen"].detached == ""
+        await world.tables(model)
+        await until(lambda: world.reached(model, 40))
+    assert await world.differences(model) == []
 
 
 async def test_an_interrupted_build_goes_on_from_where_it_was(world: World) -> None:
@@ -248,6 +350,9 @@ async def test_a_table_can_be_built_anew_while_it_is_kept(world: World) -> None:
         await until(lambda: world.reached(model, 250))
         await until(lambda: list(found.followers) == ["jars"])
         assert found.followers["jars"].detached == ""
+        assert [each.name for each in found.feeds[world.name]._followers] == [
+            "jars"
+        ]  # Nothing is kept of what is over.
     assert await world.differences(model) == []
 
 
@@ -288,9 +393,17 @@ async def test_what_waits_for_a_position_is_told_over_the_swap(world: World) -> 
     assert told[-1]["generation"] == now.generation
 
 
-@pytest.mark.parametrize("lost", ["DROP SCHEMA {s} CASCADE", "DROP TABLE {s}.jars", "DROP TABLE {s}.checkpoints"])
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "DROP SCHEMA {s} CASCADE",
+        "DROP TABLE {s}.jars",
+        "DROP TABLE {s}.checkpoints",
+        "DELETE FROM {s}.checkpoints",
+    ],
+)
 async def test_what_is_lost_is_made_again_while_running_and_comes_back_equal(world: World, lost: str) -> None:
-    models = jars(world.name), colours(world.name)
+    models = jars(world.name), colours(world.name), fallen(world.name)
     await record(world, 700)
     async with kept(world, *models):
         for model in models:

@@ -19,6 +19,7 @@ from common.messages import Event
 from common.readmodel import Key, ReadModel
 from common.shell.follower import Follower
 from common.store import rows
+from common.store.checkpoints import begin_model
 from common.store.fold import Happened, fold, touched
 from common.store.pool import open_pool
 from common.store.read_schema import create_tables
@@ -93,6 +94,7 @@ class Notes:
         """Anew, with an empty table."""
         await self.owner.execute(f"DELETE FROM {self.table.name}")
         await self.owner.execute("DELETE FROM read.checkpoints WHERE model = $1", self.model.name)
+        await begin_model(self.owner, self.model)
         self.followers = [Follower(self.pool, self.model, "read") for _ in range(2)]
 
     async def there(self) -> dict[Key, Kept]:
