@@ -26,7 +26,7 @@ async def somebody_unknown_orders_the_first_basket(system: System) -> str:
     return order.order_id
 
 
-async def test_an_order_that_was_not_served_is_a_difference_without_delivering_too_and_the_system_stays_up(
+async def test_an_order_that_was_not_served_is_a_difference_and_the_system_stays_up(
     data: Path,
 ) -> None:
     async with running_system(data) as system:
