@@ -5,8 +5,8 @@ that is sent twice under one command id happens twice, so whatever raised `Outco
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing, asynccontextmanager, suppress
 from functools import cache
 from typing import Any
 from uuid import uuid4
@@ -18,11 +18,11 @@ from msgspec.structs import replace
 from nats.aio.client import Client as Nats
 from nats.aio.msg import Msg
 
+from common.bus.api import ApiError, ask_jetstream
 from common.bus.batches import Batches
 from common.bus.bucket import FOLD_HEADER
 from common.bus.denials import Denials, NotPermitted
-from common.bus.direct import one
-from common.bus.pull import Puller
+from common.bus.watching import watched
 from common.codec import CommandCodec, command_key, event_encoder
 from common.messages import Command, Query, context_of
 from common.questions import Answered, NoAnswer, QueryRefused, Questions
@@ -179,24 +179,14 @@ class Client:
         """
         stream, subject = f"KV_{bucket}", f"$KV.{bucket}.{key}"
         try:
-            with self.errors.heard(f"$JS.API.DIRECT.GET.{stream}.{subject}"):
-                await one(self._nc, stream, subject)
+            with self.errors.heard(f"$JS.API.STREAM.INFO.{stream}"):
+                await ask_jetstream(self._nc, f"STREAM.INFO.{stream}", {})
         except NotPermitted:
             raise NotPermitted(f"{self.principal} may not watch {bucket}") from None
-        except (nats.errors.Error, TimeoutError):
+        except (ApiError, nats.errors.Error, TimeoutError):
             raise NoAnswer(f"there is no bucket {bucket}, or nobody answers for it") from None
-        puller = Puller(self._nc, stream, [subject], 1)
-
-        async def values() -> AsyncIterator[Any]:
-            while True:
-                for each in await puller.take(MOST_WATCHED, ASK_S):
-                    if FOLD_HEADER in (each.headers or {}):
-                        yield msgspec.json.decode(each.data) if each.data else None
-
-        try:
-            yield values()
-        finally:
-            await puller.close()
+        async with aclosing(watched(self._nc, stream, subject)) as messages, aclosing(_values(messages)) as values:
+            yield values
 
     async def _stored(self, sent: Sent) -> Receipt | None:
         try:
@@ -264,3 +254,13 @@ def body_of(command: Command) -> bytes:
 
 
 _codec = cache(CommandCodec)
+
+
+async def _values(messages: AsyncIterator[Msg]) -> AsyncGenerator[Any, None]:
+    """What is ours of them, and only what changes: who begins anew is told the last value again."""
+    before = ""
+    async for each in messages:
+        fold = (each.headers or {}).get(FOLD_HEADER, "")
+        if fold and fold != before:
+            yield msgspec.json.decode(each.data) if each.data else None
+            before = fold

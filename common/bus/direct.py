@@ -19,7 +19,7 @@ async def one(nc: Client, stream: str, subject: str) -> Msg | None:
     Raises nats-py's `NoRespondersError` when there is no such stream, `TimeoutError` when nobody answers.
     """
     found = await nc.request(f"$JS.API.DIRECT.GET.{stream}.{subject}", b"", timeout=ANSWER_S)
-    return None if (found.headers or {}).get("Status") == NO_MESSAGE else found
+    return None if status_of(found) == NO_MESSAGE else found
 
 
 async def direct(nc: Client, stream: str, question: dict[str, Any]) -> list[Msg]:
@@ -31,8 +31,7 @@ async def direct(nc: Client, stream: str, question: dict[str, Any]) -> list[Msg]
         await nc.publish(f"$JS.API.DIRECT.GET.{stream}", msgspec.json.encode(question), reply=inbox)
         while True:
             message = await subscription.next_msg(timeout=ANSWER_S)
-            headers = message.headers or {}
-            match headers.get("Status"):
+            match status_of(message):
                 case None:
                     found.append(message)
                 case "503":
@@ -40,6 +39,12 @@ async def direct(nc: Client, stream: str, question: dict[str, Any]) -> list[Msg]
                 case status if status in (END, NO_MESSAGE):
                     return found
                 case status:
-                    raise ApiError(int(status), headers.get("Description", ""))
+                    raise ApiError(int(status), (message.headers or {}).get("Description", ""))
     finally:
         await subscription.unsubscribe()
+
+
+def status_of(answer: Msg) -> str | None:
+    """What the server says instead of a message; None for a stored message, whatever status that has itself."""
+    headers = answer.headers or {}
+    return None if "Nats-Sequence" in headers else headers.get("Status")

@@ -30,7 +30,7 @@ def nats_users(
 ) -> list[NatsUser]:
     """Every user with its rights. `commands` are by context, `queries` are names of types, `hashes` those of our own
     users' passwords by user; `followed` are the contexts whose events each context reads, beside its own; `buckets` are
-    the names of those that who has the role `watch` may get from and watch."""
+    the names of those that who has the role `watch` may watch."""
     contexts, queries = sorted(commands), sorted(queries)
     rights = own_rights(contexts, followed, buckets)
     users = [NatsUser(name, hashes[name], publish, subscribe) for name, (publish, subscribe) in rights.items()]
@@ -115,7 +115,10 @@ def keeping(buckets: Iterable[str]) -> list[str]:
 
 
 def watching(buckets: Iterable[str]) -> list[str]:
-    """What NATS clients ask to get from a bucket and to watch it, and nothing that changes it.
+    """What NATS clients ask to watch a bucket by push consumers, and nothing that changes it.
+
+    Nothing that the server may answer without a body (DIRECT.GET, CONSUMER.MSG.NEXT): sent to a forged reply subject of
+    the API, an empty answer would delete a stream. Nor could what they answer be told from a value put by us.
 
     The server delivers to a consumer wherever that says. So what lies in a bucket never carries our version header.
     A consumer is told on `$JS.FC` that it may go on.
@@ -123,12 +126,10 @@ def watching(buckets: Iterable[str]) -> list[str]:
     verbs = (
         "STREAM.INFO.KV_{}",
         "STREAM.MSG.GET.KV_{}",
-        "DIRECT.GET.KV_{}.>",
         "CONSUMER.CREATE.KV_{}",
         "CONSUMER.CREATE.KV_{}.>",
         "CONSUMER.DELETE.KV_{}.*",
         "CONSUMER.INFO.KV_{}.*",
-        "CONSUMER.MSG.NEXT.KV_{}.*",
     )
     asked = [f"$JS.API.{verb.format(bucket)}" for bucket in buckets for verb in verbs]
     return asked + [f"$JS.FC.KV_{bucket}.>" for bucket in buckets]

@@ -37,6 +37,7 @@ from common.store.checkpoints import Checkpoint
 from common.store.fold import Happened, followed
 from common.store.reader import EventReader
 from common.store.values import Overtaken, anew, folded, outdated
+from common.subjects import is_token
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,8 @@ def unfed(listener: Listener) -> None:
 class Keeper:
     """Keeps one bucket. Its feed sees the `listener`; `join` has another one fed in its place.
 
-    `shown` counts events by context, `sizes` those of each batch, `lost` batches that somebody else had come before.
+    `shown` counts events by context, `sizes` those of each batch, `lost` batches that somebody else had come before,
+    `ignored` what somebody else has put under a key that is no id.
     """
 
     def __init__(
@@ -73,11 +75,13 @@ class Keeper:
         self._batches = Batches(nc, size=MOST + 1)
         self.listener, self._join = self._listener(), join
         self.hops = {context: new_hops()}
-        self.shown, self.sizes, self.lost = {context: 0}, {context: Buckets(SIZES)}, 0
+        self.shown, self.sizes = {context: 0}, {context: Buckets(SIZES)}
+        self.lost = self.ignored = 0
         self._lock = asyncio.Lock()  # What is put replaces what is remembered.
         self._entries: OrderedDict[str, Entry] = OrderedDict()
         self._made, self._seen, self._revision = "", 0, 0
         self._progress: Progress | None = None
+        self._care = ""  # What keeps us from looking after it.
 
     def _listener(self) -> Listener:
         context = self.model.context
@@ -94,7 +98,8 @@ class Keeper:
     @property
     def trouble(self) -> dict[str, str]:
         """What is wrong now, by context."""
-        return {self.model.context: self.listener.trouble} if self.listener.trouble else {}
+        trouble = self.listener.trouble or self._care
+        return {self.model.context: trouble} if trouble else {}
 
     @property
     def checkpoints(self) -> Mapping[str, Checkpoint]:
@@ -104,7 +109,10 @@ class Keeper:
         """How it is, as read models say it."""
         place = self.checkpoints.get(self.model.context)
         made: dict[str, Any] = {"generation": place.generation if place else 0, "version": self.model.version}
-        return [ModelBeat(self.name, hops=self.hops[self.model.context].last_minute(), **made, **self.listener.beat())]
+        beat = self.listener.beat()
+        if self._care and not self.listener.error:
+            beat |= {"state": "red", "error": self._care}
+        return [ModelBeat(self.name, hops=self.hops[self.model.context].last_minute(), **made, **beat)]
 
     async def tend(self) -> None:
         """Looks after the bucket until cancelled."""
@@ -115,6 +123,11 @@ class Keeper:
                     await self._look()
             except PASSING as error:  # What keeps from putting shows there.
                 log.debug("the bucket %s cannot be looked after: %s", self.name, error)
+            except Exception as error:
+                log.exception("the bucket %s cannot be looked after", self.name)
+                self._care = f"it cannot be looked after: {type(error).__name__}: {error}"
+            else:
+                self._care = ""
 
     async def _load(self, follows: Follows) -> dict[str, Checkpoint]:
         """The place that is stored. Makes the bucket where there is none, and begins where nobody has."""
@@ -224,14 +237,20 @@ class Keeper:
         else:
             self.listener.lost()
 
-    async def _heal(self, strays: dict[str, int], progress: Progress) -> None:
+    async def _heal(self, strays: Collection[str], progress: Progress) -> None:
         """Puts what belongs there over what somebody else has put under these keys."""
         log.warning("something else was put into the bucket %s under %s", self.name, ", ".join(sorted(strays)))
-        if revision := strays.pop(self._bucket.place, 0):
-            (ack,) = await self._batches.publish_all([self._bucket.move(progress, revision)])
-            self._revision = ack.sequence
-        for key, entry in (await self._anew(strays, progress.position)).items():
-            entry = replace(entry, revision=strays[key], generation=progress.generation)
+        if self._bucket.place in strays:
+            revision, found = await self._bucket.progress(self._nc)
+            if found is None:
+                (ack,) = await self._batches.publish_all([self._bucket.move(progress, revision)])
+                self._revision = ack.sequence
+        keys = [key for key in strays if is_token(key)]  # No other is an id: nobody asks for it, and it may be unfit.
+        self.ignored += len(strays) - len(keys) - (self._bucket.place in strays)
+        there = await self._bucket.entries(self._nc, keys)  # What is read of a stray's key may be another's.
+        lost = [key for key, entry in there.items() if not entry.generation]
+        for key, entry in (await self._anew(lost, progress.position)).items():
+            entry = replace(entry, revision=there[key].revision, generation=progress.generation)
             await self._batches.publish_all([self._bucket.put(key, entry)])
             self._entries.pop(key, None)
 

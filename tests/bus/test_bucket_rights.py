@@ -1,26 +1,26 @@
 """Who may get from a bucket, watch it and put into it, on a real server (design section 11)."""
 
 import asyncio
+from contextlib import aclosing
 from typing import Any
 
 import pytest
 from nats.aio.msg import Msg
 
 from common.bus.api import ask_jetstream
-from common.bus.bucket import FOLD_HEADER, Entry
+from common.bus.bucket import FOLD_HEADER, Entry, sequence_of
 from common.bus.direct import direct, one
 from common.bus.provision import COMMANDS
-from common.bus.pull import Puller
+from common.bus.watching import watched
 from common.recorded import VERSION_HEADER
-from tests.bus.rights import BUCKET, OPEN, Connect, Standing
+from tests.bus.rights import BUCKET, OPEN, Connect, Standing, User
 from tests.bus.server import until
 
 
-async def test_who_may_watch_gets_and_watches_as_every_nats_client_does(as_user: Connect) -> None:
+async def test_who_may_watch_is_told_the_value_now_and_each_change_as_every_nats_client_is(as_user: Connect) -> None:
     admin, carol = await as_user("admin"), await as_user("carol")
     await admin.nc.jetstream().publish("$KV.door-state.d1", b"open")
     found: Any = await carol.nc.jetstream().key_value("door-state")
-    assert (await found.get("d1")).value == b"open"
     watcher = await found.watch("d1")
     assert (await watcher.updates()).value == b"open"
     assert await watcher.updates() is None  # It has caught up.
@@ -28,9 +28,12 @@ async def test_who_may_watch_gets_and_watches_as_every_nats_client_does(as_user:
     assert (await watcher.updates()).value == b"shut"
     await watcher.stop()
     assert "d1" in await found.keys()
-    puller = Puller(carol.nc, "KV_door-state", ["$KV.door-state.d1"], 1)
-    assert [each.data for each in await puller.take(10, 5)] == [b"shut"]
-    await puller.close()
+    async with aclosing(watched(carol.nc, "KV_door-state", "$KV.door-state.d1")) as messages:
+        assert (await anext(messages)).data == b"shut"
+        await admin.nc.jetstream().publish("$KV.door-state.d1", b"ajar")
+        assert (await anext(messages)).data == b"ajar"
+    last = {"last_by_subj": "$KV.door-state.d1"}
+    assert await ask_jetstream(carol.nc, "STREAM.MSG.GET.KV_door-state", last)
     assert await carol.may_publish("$JS.FC.KV_door-state.c.1")
     assert carol.errors.counts == {}
 
@@ -44,6 +47,9 @@ async def test_who_may_watch_gets_and_watches_as_every_nats_client_does(as_user:
         "$JS.API.STREAM.DELETE.KV_door-state",
         "$JS.API.STREAM.UPDATE.KV_door-state",
         "$JS.API.STREAM.MSG.DELETE.KV_door-state",
+        "$JS.API.DIRECT.GET.KV_door-state",  # These can be answered without a body: as below.
+        "$JS.API.DIRECT.GET.KV_door-state.$KV.door-state.nokey",
+        "$JS.API.CONSUMER.MSG.NEXT.KV_door-state.c",
         "$JS.API.CONSUMER.NAMES.KV_door-state",  # Who else watches is not to be known.
         "$JS.API.CONSUMER.LIST.KV_door-state",
         *(
@@ -107,6 +113,53 @@ async def test_nothing_is_deleted_by_what_a_watcher_has_delivered_to_the_api(as_
     for stream in ("KV_door-state", COMMANDS, "EVENTS_door"):
         await ask_jetstream(admin.nc, f"STREAM.INFO.{stream}", {})
     await ask_jetstream(carol.nc, "CONSUMER.DELETE.KV_door-state.deadly", {})
+
+
+@pytest.mark.parametrize(
+    ("question", "body"),
+    [
+        *((verb, b"") for verb in ("STREAM.INFO", "STREAM.MSG.GET", "CONSUMER.CREATE", "DIRECT.GET")),
+        ("STREAM.INFO", b"{odd"),
+        ("STREAM.MSG.GET", b'{"last_by_subj":"$KV.door-state.nokey"}'),
+        *((verb, b"{odd") for verb in ("CONSUMER.INFO.{}.c", "CONSUMER.DELETE.{}.c", "CONSUMER.CREATE.{}.c.x")),
+        *((verb, b"") for verb in ("CONSUMER.INFO.{}.c", "CONSUMER.DELETE.{}.c", "CONSUMER.CREATE.{}.c.x")),
+        ("DIRECT.GET.{}.$KV.door-state.nokey", b""),
+        ("CONSUMER.MSG.NEXT.{}.waiting", b'{"no_wait":true}'),
+        ("CONSUMER.MSG.NEXT.{}.waiting", b"{odd"),
+    ],
+)
+async def test_nothing_is_deleted_by_what_answers_a_watcher(as_user: Connect, question: str, body: bytes) -> None:
+    """An empty answer, sent to a forged reply subject of the API, asks there to delete or to purge all."""
+    admin, carol = await as_user("admin"), await as_user("carol")
+    config = {"name": "waiting", "ack_policy": "none", "filter_subject": "$KV.door-state.none"}
+    await ask_jetstream(carol.nc, "CONSUMER.CREATE.KV_door-state", {"stream_name": "KV_door-state", "config": config})
+    await admin.nc.jetstream().publish("command.bob.door.d1.Lock", b"")
+    subject = question.format("KV_door-state") if "{}" in question else f"{question}.KV_door-state"
+    before = await held(admin)
+    for stream in ("COMMANDS", "EVENTS_door", "KV_door-state"):
+        for verb in ("PURGE", "DELETE"):
+            await carol.nc.publish(f"$JS.API.{subject}", body, reply=f"$JS.API.STREAM.{verb}.{stream}")
+    await carol.nc.flush()
+    await ask_jetstream(carol.nc, "STREAM.INFO.KV_door-state", {})  # Answered in turn, behind those.
+    assert await held(admin) == before
+
+
+async def held(admin: User) -> list[int]:
+    """How many messages each stream has. Raises ApiError when one is gone."""
+    streams = (COMMANDS, "EVENTS_door", "KV_door-state")
+    return [(await ask_jetstream(admin.nc, f"STREAM.INFO.{each}", {}))["state"]["messages"] for each in streams]
+
+
+async def test_what_is_stored_with_a_status_is_a_stored_message_all_the_same(as_user: Connect) -> None:
+    admin, forged = await as_user("admin"), "$KV.door-state.forged"
+    await admin.nc.jetstream().publish(forged, b"", headers={"Status": "404"})
+    found = await one(admin.nc, "KV_door-state", forged)
+    assert found and (found.headers or {}).get("Status") == "404", found
+    await admin.nc.jetstream().publish("$KV.door-state.behind", b"open")
+    asked = {"seq": sequence_of(found), "batch": 9, "next_by_subj": "$KV.door-state.>"}
+    assert [each.data for each in await direct(admin.nc, "KV_door-state", asked)] == [b"", b"open"]
+    assert "forged" in (await BUCKET.strays(admin.nc, 1, 1000))[1]
+    assert await one(admin.nc, "KV_door-state", "$KV.door-state.nokey") is None
 
 
 async def test_projectors_keep_their_bucket_and_no_other(as_user: Connect) -> None:
