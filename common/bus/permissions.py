@@ -2,6 +2,10 @@
 
 The server checks the subject of a message, not its reply subject: so what is allowed here may still make the server put
 its own acknowledgement under a forged subject, where our mandatory version header is missing.
+
+One hole is known: the server acknowledges a message that is not the last of an atomic batch without a body. Under a
+forged reply subject of the API that is a request to purge or delete a stream. So a principal's NATS password is to be
+given to those only who are trusted not to; who has an API key alone has no reply subject.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Who may get from a bucket, watch it and put into it, on a real server (design section 11)."""
+"""Who may read a bucket, watch it and put into it, on a real server (design section 11)."""
 
 import asyncio
 from contextlib import aclosing
