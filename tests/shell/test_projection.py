@@ -518,29 +518,30 @@ async def test_who_joins_at_the_moment_that_all_others_leave_is_waited_for(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One of the others still hangs when it has detached already, so nobody is together when the new one joins."""
-    monkeypatch.setattr(context_feed, "LATE_S", 20.0)
-    late = msgspec.structs.replace(jars(world.name), name="late")
-    await world.tables(jars(world.name), colours(world.name), late)
-    await world.record(*drops(5))
-    await world.publish(*await world.reader.page(0, 10))
-    projection, joining = (
-        world.projection(jars(world.name), colours(world.name)),
-        Follower(world.reads, late, world.schema),
-    )
+    monkeypatch.setattr(context_feed, "LATE_S", 0.1)
+    one, other, late = jars(world.name), colours(world.name), msgspec.structs.replace(jars(world.name), name="late")
+    await world.tables(one, other, late)
+    projection, joining = world.projection(one, other), Follower(world.reads, late, world.schema)
     feed, (hanging, leaving) = projection.feeds[world.name], projection.followers.values()
+    running = asyncio.create_task(projection.run())
+    await until(lambda: len(feed._together) == 2)
     for each in (hanging, leaving, joining):
         await each._lock.acquire()
-    running = asyncio.create_task(projection.run())
-    await until(lambda: len(feed._returning) == 2)
+    await world.record(*drops(5))
+    await world.publish(*await world.reader.page(0, 5))
+    await until(lambda: len(feed._returning) == 2 and not feed._together)
+    monkeypatch.setattr(context_feed, "LATE_S", 20.0)
     for each in (hanging, leaving):
         each.detach("cannot go on")
     leaving._lock.release()
     await until(lambda: len(feed._returning) == 1)
     feed.join(joining)
     hanging._lock.release()
+    await world.record(*drops(5))
+    await world.publish(*await world.reader.page(5, 5))
     await asyncio.wait([running], timeout=1.5)
     assert not running.done()
     joining._lock.release()
-    await until(lambda: world.reached(late, 5))
+    await until(lambda: world.reached(late, 10))
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
