@@ -25,7 +25,6 @@ MODEL = replace(
         follows={"order": tuple(BOOKED)},
         adds=booked,
     ),
-    indexes=("USING btree (day, sku) WHERE sku <> ''",),
     fillfactor=90,  # The rows of a day change all day long.
 )
 TABLE = Table(MODEL)
@@ -135,15 +134,13 @@ def question(query: GetSales, column: str, values: list[Any]) -> str:
     most = query.limit + 1
     parts = []
     for span, first, end in spans(query, column):
-        time = f"span = '{span}' AND day >= {given(first)} AND day < {given(end)}"
-        booked = time + how
+        booked = f"span = '{span}' AND day >= {given(first)} AND day < {given(end)}{how}"
         if query.by == "product":  # Where nothing at all was sold, all products need not be looked at to say so.
             booked += f" AND EXISTS (SELECT FROM {TABLE.name} WHERE {ALL_SALES} AND {booked})"
-        parts += [
-            f"SELECT {order}, {OF_ROWS} FROM {rows} WHERE {groups} AND {booked}{when}"
+        parts.append(
+            f"SELECT {order}, {OF_ROWS} FROM {TABLE.name} WHERE {groups} AND {booked}"
             f" GROUP BY {order} ORDER BY {order} LIMIT {7 * most if query.by == 'week' else most}"
-            for rows, when in ways(query, time)
-        ]
+        )
     if query.by == "week":
         order = "currency, day - extract(isodow FROM day)::int + 1 AS day"
     elif len(parts) == 1:
@@ -157,24 +154,7 @@ OF_ROWS = ", ".join(
     for name, (number, how) in FIGURES.items()
 )
 ALL_SALES = "sku = '' AND department = '' AND site = ''"
-LITTLE = (
-    f"(SELECT count(*) < 100 AND coalesce(sum(orders), 0) < 300 FROM"
-    f" (SELECT orders FROM {TABLE.name} WHERE {ALL_SALES} AND {{time}} LIMIT 100) AS all_sales)"
-)
-"""Whether a time has few orders: their products, some 10 each, are sorted in a few ms."""
 OF_PARTS = ", ".join(f"sum({name})::bigint AS {name}" for name in FIGURES)
-
-
-def ways(query: GetSales, time: str) -> list[tuple[str, str]]:
-    """Which rows to look at, and when those.
-
-    In the order of products a page soon finds some that were sold, unless little was: then all of that time is read.
-    """
-    if query.by != "product" or query.sku:
-        return [(TABLE.name, "")]
-    little = LITTLE.format(time=time)
-    of_time = f"(SELECT * FROM {TABLE.name} WHERE sku <> '' AND {time} OFFSET 0) AS of_time"
-    return [(TABLE.name, f" AND NOT {little}"), (of_time, f" AND {little}")]
 
 
 def places(column: str) -> tuple[str, str]:

@@ -14,11 +14,9 @@ from projectors.closing_stock import GetClosingStock, get_closing_stock
 from projectors.sales import By, GetSales, get_sales
 from tests.projectors.conftest import Shelf
 
-# 2,000 products on 30 days each, 100 sites with 10 departments each, over 2017, and 3 products on a day of 2018; and 9
-# lots of 2,000 products in stock.
+# 2,000 products on 30 days each, 100 sites with 10 departments each, over 2017; and 9 lots of 2,000 products in stock.
 SALES = """INSERT INTO read.sales
-SELECT sku, department, site, span, 'USD', day, 'web', 'sold',
-    CASE WHEN day < '2018-01-01' THEN 999 ELSE 1 END, 1, 100, 1 FROM (
+SELECT sku, department, site, span, 'USD', day, 'web', 'sold', 1, 1, 100, 1 FROM (
     SELECT 'p' || n % 2000, '', '', 'day', date '2017-01-01' + n / 2000 * 12 FROM generate_series(0, 59999) AS n
     UNION ALL SELECT '', '', '', 'day', date '2017-01-01' + n FROM generate_series(0, 364) AS n
     UNION ALL SELECT '', d, s, span, day FROM
@@ -28,7 +26,6 @@ SELECT sku, department, site, span, 'USD', day, 'web', 'sold',
          UNION ALL SELECT 'month', (date '2017-01-01' + n * interval '1 month')::date FROM generate_series(0, 11) AS n)
             AS spans(span, day)
         WHERE d <> '' OR s <> ''
-    UNION ALL SELECT sku, '', '', 'day', date '2018-02-01' FROM unnest(ARRAY['', 'p7', 'p77', 'p777']) AS skus(sku)
 ) AS rows(sku, department, site, span, day)"""
 STOCK = """INSERT INTO read.closing_stock
 SELECT 's' || n % 20, 'p' || n % 2000, date '2017-01-01' + n / 2000 * 40, 1, 1 FROM generate_series(0, 17999) AS n"""
@@ -49,8 +46,6 @@ QUESTIONS: list[tuple[By, dict[str, Any], int]] = [
     ("product", YEAR, 22 * 30),
     ("product", YEAR | {"channel": "web"}, 22 * 30),
     ("product", {"since": date(2017, 1, 1), "until": date(2017, 1, 13)}, 22),
-    ("product", {"since": date(2018, 1, 1)}, 3),
-    ("product", {"since": date(2018, 1, 1), "channel": "web", "currency": "USD"}, 3),
     ("product", {"since": date(2019, 1, 1)}, 0),
     ("product", {"channel": "phone"}, 0),
 ]
@@ -74,8 +69,10 @@ class Watched:
 
     @property
     def rows_read(self) -> int:
-        """Those that were looked at once to know whether there is anything, or little, are not counted."""
-        scans = [node for node in self.nodes if "Relation Name" in node]
+        """Those that were looked at once to know whether there is anything are not counted."""
+        scans = [
+            node for node in self.nodes if "Relation Name" in node and node.get("Parent Relationship") != "InitPlan"
+        ]
         return sum(
             int(node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))) for node in scans
         )
@@ -84,8 +81,7 @@ class Watched:
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan
     for each in plan.get("Plans", ()):
-        if each["Parent Relationship"] != "InitPlan":
-            yield from nodes(each)
+        yield from nodes(each)
 
 
 @pytest_asyncio.fixture

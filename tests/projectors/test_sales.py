@@ -144,18 +144,6 @@ async def test_what_is_paid_back_is_booked_on_the_day_of_the_refund(shelf: Shelf
     assert [each.net for each in await asked(shelf, "product")] == [250, 129]
 
 
-async def test_products_are_told_alike_where_little_was_sold_and_where_much_was(shelf: Shelf) -> None:
-    """Rows are looked at in another order then."""
-    await book(shelf, placed(BREAD, MILK), placed(MILK, currency="EUR"))
-    little = await asked(shelf, "product", limit=1)
-    await book(shelf, *(placed(("tea", "GROCERY", 1, 7), at=MONDAY + DAY) for _ in range(300)))
-    assert [(each.name, each.currency) for each in little] == [("bread", "USD"), ("milk", "EUR"), ("milk", "USD")]
-    *others, tea = await asked(shelf, "product", limit=1)
-    assert (others, tea.name, tea.orders, tea.revenue) == (little, "tea", 300, 2100)
-    assert await asked(shelf, "product", limit=1, until=date(2026, 3, 3)) == little
-    assert await asked(shelf, "product", limit=1, since=date(2026, 3, 3)) == [tea]
-
-
 async def test_as_of_a_day_is_what_there_was_when_it_ended(shelf: Shelf) -> None:
     order = placed(BREAD)
     await book(shelf, order, cancelled(order, MONDAY + DAY), placed(MILK, at=MONDAY + DAY))
