@@ -18,6 +18,8 @@ AskHead = Callable[[str, tuple[int, ...]], Awaitable[HeadAnswer | None]]
 
 FRESH_S = 0.05
 """An answer younger than this is not asked for again."""
+GOOD_MS = 100
+"""Who is known to be no staler than this waits for no better answer: it would keep all who ask at that moment."""
 WORTH_WAITING_S = 0.02
 SILENT_S = 1.0
 """For so long nobody waits for a context that has not answered."""
@@ -82,12 +84,18 @@ class Heads:
         An event counts from when it is committed; it may have been recorded the time of a commit before.
         """
         for _ in range(2):  # Who asked just now may have been further ahead, and his answer may say nothing of us.
-            await self._answered(context)
-            bounds = [each.bound_ms(position, incarnation) for each in self._known[context]]
-            if (bound := min((each for each in bounds if each is not None), default=None)) is not None:
+            bound = self._bound_ms(context, position, incarnation)
+            if bound is None or bound > GOOD_MS:
+                await self._answered(context)
+                bound = self._bound_ms(context, position, incarnation)
+            if bound is not None:
                 return bound
             self.look(context, position)
         return None
+
+    def _bound_ms(self, context: str, position: int, incarnation: str) -> float | None:
+        bounds = (each.bound_ms(position, incarnation) for each in self._known[context])
+        return min((each for each in bounds if each is not None), default=None)
 
     async def position(self, context: str) -> int | None:
         """Where the record ends, asked for now."""
