@@ -9,7 +9,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from common.client import Client, connect
+from common.client import Client
 from common.questions import QueryRefused
 from contexts.order.commands import Address, PlaceOrder, RequestedLine
 from contexts.stock.commands import Goods, ReceiveStock
@@ -19,12 +19,6 @@ from tests.servers import System, until
 
 HOME = Address("Ada Miller", "12 Elm Street", "Springfield", "45501", "US")
 SUNDAY = datetime(2017, 1, 1, 9, tzinfo=UTC)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def replay(system: System) -> AsyncIterator[Client]:
-    async with connect(system.settings.nats_url, "replay", system.settings.password("replay")) as client:
-        yield client
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -32,12 +32,6 @@ async def system() -> AsyncIterator[System]:
             yield found
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def replay(system: System) -> AsyncIterator[Client]:
-    async with connect(system.settings.nats_url, "replay", system.settings.password("replay")) as client:
-        yield client
-
-
 @asynccontextmanager
 async def door(system: System, principal: str) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"X-API-Key": system.settings.api_key(principal)}

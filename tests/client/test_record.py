@@ -13,7 +13,7 @@ import pytest_asyncio
 from click.testing import CliRunner
 
 from common.bus.connect import connect as connect_bus
-from common.client import Client, connect
+from common.client import Client
 from common.discovery import contexts
 from common.recorded import (
     CAUSATION_HEADER,
@@ -31,12 +31,6 @@ from gateway.cli import follow
 from projectors.orders import GetOrder
 from tests.client.test_whole_way import some_basket
 from tests.servers import System, until
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def replay(system: System) -> AsyncIterator[Client]:
-    async with connect(system.settings.nats_url, "replay", system.settings.password("replay")) as client:
-        yield client
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -31,12 +31,6 @@ async def storefront(system: System) -> AsyncIterator[Client]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def replay(system: System) -> AsyncIterator[Client]:
-    async with connect(system.settings.nats_url, "replay", system.settings.password("replay")) as client:
-        yield client
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def http(system: System) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"X-API-Key": system.settings.api_key("storefront")}
     async with httpx.AsyncClient(base_url=system.url, headers=headers, timeout=40, trust_env=False) as client:
