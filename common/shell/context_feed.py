@@ -7,10 +7,8 @@ by itself: it takes what it has missed, from what is kept of the last events or 
 import asyncio
 import logging
 import random
-from collections import deque
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
-from itertools import islice
 from time import monotonic
 from typing import TypeVar
 
@@ -20,8 +18,9 @@ from nats.aio.client import Client
 from common.bus.pull import Pulled, Puller
 from common.recorded import VERSION, VERSION_HEADER, recorded_decoder
 from common.shell.follower import Following
+from common.shell.latest import Latest
 from common.shell.patience import AWAY, LONGEST_S, SHORTEST_S
-from common.store.fold import PAGE, Happened, decoded, followed
+from common.store.fold import Happened, decoded, followed
 from common.store.reader import EventReader
 
 log = logging.getLogger(__name__)
@@ -32,8 +31,6 @@ IDLE_S = 1.0
 """Seconds without an event after which the store is asked for its head."""
 LATE_S = 1.0
 """Seconds after which the others go on without a model that has not taken in what they have."""
-MOST_RECENT, MOST_RECENT_BYTES = 2048, 4 * 1024 * 1024
-"""Events, and bytes of their JSON, that are kept for those who come late."""
 
 
 class ContextFeed:
@@ -53,9 +50,7 @@ class ContextFeed:
         self._returning: set[asyncio.Task[None]] = set()
         self._came_back, self._joined = asyncio.Event(), asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
-        self._reached = 0  # The position that they have.
-        self._recent: deque[Happened] = deque()  # What was handed on last, without a gap, and how many bytes of JSON.
-        self._recent_bytes = 0
+        self._begin("")
         self._active = -IDLE_S
         self._store_trouble = ""
         self.strays = self.healed = 0
@@ -88,9 +83,8 @@ class ContextFeed:
         It begins with nothing: that all have detached may mean that the store is another one by now.
         """
         self._joined.clear()
-        self._together, self._reached = [], 0
-        self._recent.clear()
-        self._recent_bytes = 0
+        self._together = []
+        self._begin("")
         try:
             async with asyncio.TaskGroup() as self._group:
                 for follower in self._followers:
@@ -99,6 +93,16 @@ class ContextFeed:
                     await self._follow()
         finally:
             self._group = None
+
+    def _begin(self, incarnation: str) -> None:
+        self._incarnation = incarnation
+        self._reached = 0  # The position that those have who are together.
+        self._latest = Latest()
+
+    def _meet(self, incarnation: str) -> None:
+        """Begins with nothing when the store is another one by now: who comes late must get nothing of the last one."""
+        if incarnation != self._incarnation:
+            self._begin(incarnation)
 
     async def _follow(self) -> None:
         puller = Puller(
@@ -146,24 +150,13 @@ class ContextFeed:
 
     async def _hand_on(self, events: Sequence[Happened], more: bool) -> None:
         self._active = monotonic()
-        self._remember(events)
+        self._meet(events[-1].incarnation)
+        self._latest.add(events)
         assert self._group
         takes = [self._group.create_task(each.take(self.context, events)) for each in self._together]
         if takes:
             await asyncio.wait(takes, timeout=LATE_S)
         self._expect(max(each.position for each in events), more)
-
-    def _remember(self, events: Sequence[Happened]) -> None:
-        """Keeps them for those who come late: they need not be read and decoded again for each."""
-        recent = self._recent
-        for each in events:
-            if recent and each.position != recent[-1].position + 1:
-                recent.clear()
-                self._recent_bytes = 0
-            recent.append(each)
-            self._recent_bytes += size_of(each)
-        while len(recent) > MOST_RECENT or self._recent_bytes > MOST_RECENT_BYTES:
-            self._recent_bytes -= size_of(recent.popleft())
 
     def _expect(self, position: int, more: bool) -> None:
         """Goes on with those who have all up to a position; the others leave. Shows who is behind."""
@@ -212,12 +205,13 @@ class ContextFeed:
         at = follower.at(self.context)
         if self.context not in follower.checkpoints or at >= self._reached:
             return ()  # To take nothing loads its checkpoints.
-        first, last = (self._recent[0].position, self._recent[-1].position) if self._recent else (0, 0)
-        if first <= at + 1 <= last:
-            return list(islice(self._recent, at + 1 - first, at + 1 - first + PAGE))
-        page = await self._asked(self.reader.page(at, min(first - at - 1, PAGE) if at + 1 < first else PAGE))
-        self.healed += len(page or ())
-        return [decoded(self._codec, each) for each in page or ()]
+        if kept := self._latest.after(at):
+            return kept
+        page = await self._asked(self.reader.page(at, self._latest.missing(at))) or ()
+        self.healed += len(page)
+        if page:
+            self._meet(page[-1].incarnation)
+        return [decoded(self._codec, each) for each in page]
 
     async def _look_at_head(self) -> None:
         """Nothing came for a while: whether something should have is known by the store alone."""
@@ -228,6 +222,9 @@ class ContextFeed:
             return
         for follower, checkpoint in seen.items():
             follower.check(self.context, checkpoint, head)
+        if head.position < self._reached:
+            self._begin(head.incarnation)
+        self._meet(head.incarnation)
         self._expect(head.position, False)
 
     async def _asked(self, question: Awaitable[Result]) -> Result | None:
@@ -242,7 +239,3 @@ class ContextFeed:
             return None
         self._store_trouble = ""
         return answer
-
-
-def size_of(happened: Happened) -> int:
-    return len(happened.origin.data) if happened.origin else 0

@@ -19,7 +19,7 @@ from common.bus.api import ask_jetstream
 from common.codec import EventCodec
 from common.messages import Event
 from common.readmodel import Key
-from common.shell import context_feed
+from common.shell import context_feed, latest
 from common.shell.follower import Follower, ModelBeat
 from common.shell.projection import Projection
 from common.shell.relay import Relay
@@ -498,20 +498,20 @@ async def test_who_comes_late_takes_what_was_kept_and_asks_the_store_for_nothing
 async def test_no_more_is_kept_for_those_who_come_late_than_may_be(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(context_feed, "MOST_RECENT", 10)
+    monkeypatch.setattr(latest, "MOST", 10)
     model = jars(world.name)
     await world.tables(model)
     async with running(world.projection(model, batch=8)) as projection:
         await world.record(*drops(40))
         await world.publish(*await world.reader.page(0, 100))
         await until(partial(world.reached, model, 40))
-        kept = [each.position for each in projection.feeds[world.name]._recent]
+        kept = [each.position for each in projection.feeds[world.name]._latest.events]
         assert kept == list(range(31, 41))
-        monkeypatch.setattr(context_feed, "MOST_RECENT_BYTES", 0)
+        monkeypatch.setattr(latest, "MOST_BYTES", 0)
         await world.record(*drops(1))
         await world.publish(*await world.reader.page(40, 100))
         await until(partial(world.reached, model, 41))
-        assert not projection.feeds[world.name]._recent
+        assert not projection.feeds[world.name]._latest.events
 
 
 async def test_who_joins_at_the_moment_that_all_others_leave_is_waited_for(
