@@ -7,7 +7,7 @@ import pytest
 from common.client import connect
 from common.servers import staging
 from common.servers.staging import stage_in_memory, staged, unstage
-from tests.client.test_whole_way import some_basket
+from tests.baskets import some_basket
 from tests.servers import System
 
 

@@ -3,24 +3,21 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator
-from functools import cache
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import msgspec
 import pytest
 import pytest_asyncio
 
-from common.client import Client, connect
+from common.client import Client
 from common.messages import Query
 from common.questions import QueryRefused
-from contexts.order.commands import CancelOrder, PlaceOrder
+from contexts.order.commands import CancelOrder
 from projectors.orders import GetOrder, ListOrders
-from tests.client.test_whole_way import some_basket
+from tests.baskets import some_basket
+from tests.client.doors import door
 from tests.servers import System, running_system, temporary_data, until
-
-ORDER = msgspec.json.decode(msgspec.json.encode(msgspec.structs.asdict(some_basket())))
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -32,29 +29,16 @@ async def system() -> AsyncIterator[System]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def nats(system: System) -> AsyncIterator[Client]:
-    async with connect(system.settings.nats_url, "replay", system.settings.password("replay")) as client:
-        yield client
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def http(system: System) -> AsyncIterator[httpx.AsyncClient]:
-    headers = {"X-API-Key": system.settings.api_key("replay")}
-    async with httpx.AsyncClient(base_url=system.url, headers=headers, timeout=40, trust_env=False) as client:
+    async with door(system, "replay") as client:
         yield client
-
-
-bought = cache(some_basket)
-"""Read once: it takes a while, during which no answer could be heard."""
-
-
-def basket() -> PlaceOrder:
-    return msgspec.structs.replace(bought(), order_id=uuid4().hex)
 
 
 async def place(http: httpx.AsyncClient) -> httpx.Response:
     """A 202: durable, and perhaps not decided yet."""
-    answer = await http.post("/orders", json={k: v for k, v in ORDER.items() if k != "order_id"})
+    order = msgspec.json.decode(msgspec.json.encode(msgspec.structs.asdict(some_basket())))
+    del order["order_id"]
+    answer = await http.post("/orders", json=order)
     assert answer.status_code == 202
     return answer
 
@@ -70,26 +54,26 @@ async def test_a_get_right_after_the_202_of_its_own_post_is_right_the_first_time
         await asyncio.gather(*(pair() for _ in range(20)))
 
 
-async def test_over_nats_too_with_the_client(nats: Client) -> None:
+async def test_over_nats_too_with_the_client(replay: Client) -> None:
     async def pair() -> None:
-        order = basket()
-        sent = await nats.send(order)
-        answer = await nats.answer(GetOrder(order.order_id), 10, after=sent)
+        order = some_basket()
+        sent = await replay.send(order)
+        answer = await replay.answer(GetOrder(order.order_id), 10, after=sent)
         assert answer.value["state"] == "placed"
         assert answer.position.startswith("order=")
-        again = await nats.ask(GetOrder(order.order_id), 10, after=answer.position)
+        again = await replay.ask(GetOrder(order.order_id), 10, after=answer.position)
         assert again["version"] == 1
 
     for _ in range(5):
         await asyncio.gather(*(pair() for _ in range(20)))
 
     async def staleness_is_known() -> bool:
-        return (await nats.answer(ListOrders())).staleness_ms is not None
+        return (await replay.answer(ListOrders())).staleness_ms is not None
 
     await until(staleness_is_known)
 
 
-async def test_the_record_too_shows_ones_own_write_at_once(http: httpx.AsyncClient, nats: Client) -> None:
+async def test_the_record_too_shows_ones_own_write_at_once(http: httpx.AsyncClient, replay: Client) -> None:
     for _ in range(20):
         posted = await place(http)
         wish = {"Daybook-After": posted.headers["Daybook-After"], "Prefer": "wait=10"}
@@ -125,30 +109,30 @@ async def test_what_one_has_is_told_in_every_form_that_http_has(http: httpx.Asyn
     assert (await http.get("/orders", headers={"If-None-Match": '"x",'})).status_code == 200
 
 
-async def test_over_nats_headers_are_read_in_any_case_and_none_of_several_is_lost(nats: Client) -> None:
+async def test_over_nats_headers_are_read_in_any_case_and_none_of_several_is_lost(replay: Client) -> None:
     far, near = "order=99999999", "order=1"
     for after in ({"daybook-after": far}, {"Daybook-After": far, "daybook-after": near}):
         headers = after | {"prefer": "wait=0"}
-        reply = await nats._nc.request("query.replay.GetOrder", b'{"order_id":"o1"}', timeout=5, headers=headers)
+        reply = await replay._nc.request("query.replay.GetOrder", b'{"order_id":"o1"}', timeout=5, headers=headers)
         assert msgspec.json.decode(reply.data)["code"] == "not-visible-yet"
 
 
-async def test_a_state_can_be_waited_for(http: httpx.AsyncClient, nats: Client) -> None:
-    order = basket()
+async def test_a_state_can_be_waited_for(http: httpx.AsyncClient, replay: Client) -> None:
+    order = some_basket()
     path = f"/orders/{order.order_id}"
     by_http = asyncio.create_task(http.get(path, params={"until": "cancelled", "wait": 20}))
-    by_nats = asyncio.create_task(nats.ask(GetOrder(order.order_id), 20, until=["cancelled"]))
+    by_nats = asyncio.create_task(replay.ask(GetOrder(order.order_id), 20, until=["cancelled"]))
     placed = await http.get(path, params={"until": "placed,cancelled", "wait": 0})
     assert (placed.status_code, placed.json()["code"], placed.json()["state"]) == (503, "state-not-reached", None)
-    await nats.send(order)
+    await replay.send(order)
     placed = await http.get(path, params={"until": "placed,cancelled", "wait": 20})
     assert placed.json()["state"] == "placed"
     assert not by_http.done()
-    await nats.send(CancelOrder(order.order_id, "changed my mind"))
+    await replay.send(CancelOrder(order.order_id, "changed my mind"))
     assert (await by_http).json()["state"] == (await by_nats)["state"] == "cancelled"
 
 
-async def test_wishes_that_make_no_sense_are_refused_at_both_doors(http: httpx.AsyncClient, nats: Client) -> None:
+async def test_wishes_that_make_no_sense_are_refused_at_both_doors(http: httpx.AsyncClient, replay: Client) -> None:
     for headers, query, place in (
         ({"Daybook-After": "nonsense"}, "", "Daybook-After"),
         ({"Daybook-After": "ordre:c1"}, "", "Daybook-After"),
@@ -169,7 +153,7 @@ async def test_wishes_that_make_no_sense_are_refused_at_both_doors(http: httpx.A
     ]
     for question, wish in wishes:
         with pytest.raises(QueryRefused) as refused:
-            await nats.ask(question, **wish)
+            await replay.ask(question, **wish)
         assert refused.value.status == 400
 
 

@@ -15,6 +15,7 @@ from contexts.order.commands import Address, PlaceOrder, RequestedLine
 from contexts.stock.commands import Goods, ReceiveStock
 from projectors.closing_stock import GetClosingStock
 from projectors.sales import GetSales
+from tests.client.doors import door
 from tests.servers import System, until
 
 HOME = Address("Ada Miller", "12 Elm Street", "Springfield", "45501", "US")
@@ -23,8 +24,7 @@ SUNDAY = datetime(2017, 1, 1, 9, tzinfo=UTC)
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def http(system: System) -> AsyncIterator[httpx.AsyncClient]:
-    headers = {"X-API-Key": system.settings.api_key("replay")}
-    async with httpx.AsyncClient(base_url=system.url, headers=headers, timeout=40, trust_env=False) as client:
+    async with door(system, "replay") as client:
         yield client
 
 

@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +17,8 @@ from common.bus.denials import NotPermitted
 from common.client import Client, connect
 from contexts.order.commands import CancelOrder
 from projectors.order_status import GetOrderStatus
-from tests.client.test_fresh_answers import ORDER, basket
+from tests.baskets import first_basket, some_basket
+from tests.client.doors import door
 from tests.servers import System, running_system, temporary_data, until
 
 WATCH = {"Accept": "text/event-stream"}
@@ -32,13 +32,6 @@ async def system() -> AsyncIterator[System]:
             yield found
 
 
-@asynccontextmanager
-async def door(system: System, principal: str) -> AsyncIterator[httpx.AsyncClient]:
-    headers = {"X-API-Key": system.settings.api_key(principal)}
-    async with httpx.AsyncClient(base_url=system.url, headers=headers, timeout=40, trust_env=False) as client:
-        yield client
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def http(system: System) -> AsyncIterator[httpx.AsyncClient]:
     async with door(system, "storefront") as client:
@@ -47,7 +40,7 @@ async def http(system: System) -> AsyncIterator[httpx.AsyncClient]:
 
 async def placed(replay: Client) -> tuple[str, str]:
     """An order that is decided, and what shows it."""
-    order = basket()
+    order = some_basket()
     receipt = await replay.wait(await replay.send(order))
     assert receipt.state == "accepted"
     return order.order_id, f"order={receipt.position}"
@@ -63,7 +56,7 @@ async def test_it_shows_ones_own_write_the_first_time(replay: Client, http: http
     answer = await http.get(f"/order-status/{order_id}", headers={"Daybook-After": after, "Prefer": "wait=10"})
     status = answer.json()
     assert (status["order_id"], status["state"], status["version"]) == (order_id, "placed", 1)
-    assert status["customer_id"] == ORDER["customer_id"]
+    assert status["customer_id"] == first_basket().customer_id
     assert answer.headers["ETag"] == '"1"'
     assert answer.headers["Daybook-Position"].startswith("order=")
     assert int(answer.headers["Daybook-Position"].split("=")[1].split("@")[0]) >= status["position"]
@@ -122,7 +115,7 @@ async def test_a_watcher_is_told_what_there_is_and_each_change(replay: Client, h
 
 
 async def test_who_watches_early_is_told_when_there_is_something(replay: Client, http: httpx.AsyncClient) -> None:
-    order = basket()
+    order = some_basket()
     path = f"/order-status/{order.order_id}?until=cancelled"
     async with http.stream("GET", path, headers=WATCH) as answer:
         await replay.send(order)

@@ -29,14 +29,14 @@ from contexts.product.commands import AddProduct
 from gateway.cli import daybook as cli
 from gateway.cli import follow
 from projectors.orders import GetOrder
-from tests.client.test_whole_way import some_basket
+from tests.baskets import some_basket
+from tests.client.doors import door
 from tests.servers import System, until
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def http(system: System) -> AsyncIterator[httpx.AsyncClient]:
-    headers = {"X-API-Key": system.settings.api_key("operator")}
-    async with httpx.AsyncClient(base_url=system.url, headers=headers, timeout=40, trust_env=False) as client:
+    async with door(system, "operator") as client:
         yield client
 
 

@@ -18,8 +18,10 @@ from common.recorded import COMMAND_ID_HEADER, VERSION, VERSION_HEADER
 from contexts.order.commands import CancelOrder, PlaceOrder
 from contexts.product.commands import AddProduct, ChangePrice
 from gateway.cli import daybook as cli
-from gateway.cli.baskets import NOBODY, Baskets
+from gateway.cli.baskets import NOBODY
 from projectors.orders import GetOrder
+from tests.baskets import some_basket
+from tests.client.doors import door
 from tests.gateway.test_input import REFUSED, TAKEN
 from tests.servers import System, until
 
@@ -32,8 +34,7 @@ async def storefront(system: System) -> AsyncIterator[Client]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def http(system: System) -> AsyncIterator[httpx.AsyncClient]:
-    headers = {"X-API-Key": system.settings.api_key("storefront")}
-    async with httpx.AsyncClient(base_url=system.url, headers=headers, timeout=40, trust_env=False) as client:
+    async with door(system, "storefront") as client:
         yield client
 
 
@@ -54,12 +55,6 @@ async def sku(system: System, http: httpx.AsyncClient) -> str:
 
 def order(sku: str, **fields: Any) -> dict[str, Any]:
     return PlaceOrder.declared.example | {"lines": [{"sku": sku, "quantity": 2, "unit_price": 129}]} | fields
-
-
-def some_basket() -> PlaceOrder:
-    with Baskets(1) as first:
-        (basket,) = first
-    return msgspec.structs.replace(basket.order, order_id=uuid4().hex, channel="test")
 
 
 async def test_an_order_by_http_is_accepted_visible_and_remembered(http: httpx.AsyncClient, sku: str) -> None:
