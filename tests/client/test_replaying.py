@@ -5,21 +5,24 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import msgspec
 import pytest
 import pytest_asyncio
+from msgspec import Struct
 
 from common.client import connect
 from contexts.order.commands import PlaceOrder, RequestedLine
 from gateway.cli.year.wishes import NOBODY
 from projectors.orders import GetOrder
 from tests.servers import System, environment, until
+from tests.short_year import short_year
 from tests.test_up import daybook
 
-BASKETS = 300
+BASKETS, ALL = 80, 160
 HOW_MANY = "SELECT count(*) FROM read.orders WHERE channel = 'replay'"
 DELIVERED = "SELECT count(*) FROM read.orders WHERE state = 'delivered'"
 
@@ -32,37 +35,44 @@ async def reads(system: System) -> AsyncIterator[Any]:
     await pool.close()
 
 
-async def replay(system: System, *words: str) -> tuple[int, dict[str, Any], str]:
-    """Plays through NATS and delivers; exit code, result and what went wrong."""
-    everything = ("replay", "--baskets", str(BASKETS), "--via", "nats", "--deliver", "--json", *words)
-    code, output, errors = await daybook(system.settings.data, *everything, DAYBOOK_HTTP_PORT=port(system))
-    return code, msgspec.json.decode(output) if output else {}, errors
+class Player(Struct, frozen=True):
+    """Plays on one system; `variables` are those by which the command finds that, and its year."""
+
+    data: Path
+    variables: dict[str, str]
+
+    async def plays(self, *words: str) -> tuple[int, dict[str, Any], str]:
+        """Plays through NATS and delivers; exit code, result and what went wrong."""
+        everything = ("replay", "--baskets", str(BASKETS), "--via", "nats", "--deliver", "--json", *words)
+        code, output, errors = await daybook(self.data, *everything, **self.variables)
+        return code, msgspec.json.decode(output) if output else {}, errors
+
+    @asynccontextmanager
+    async def at_work(self, *words: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        """One that a test may end.
+
+        It hears Ctrl-C, also where a shell runs the tests in the background: there they ignore it, and so would it.
+        """
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "gateway.cli", "replay", "--baskets", str(BASKETS), "--deliver", *words),
+            env=environment(self.data) | self.variables,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
 
 
-def port(system: System) -> str:
-    return str(system.settings.http_port)
-
-
-@asynccontextmanager
-async def replaying(system: System, *words: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """One at work, which a test may end.
-
-    It hears Ctrl-C, also where a shell runs the tests in the background: there they ignore it, and so would it.
-    """
-    env = environment(system.settings.data) | {"DAYBOOK_HTTP_PORT": port(system)}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway.cli", "replay", "--baskets", str(BASKETS), "--deliver", *words),
-        env=env,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+@pytest.fixture(scope="module")
+def player(system: System, tmp_path_factory: pytest.TempPathFactory) -> Player:
+    """Its year has no more baskets than are played here."""
+    year = short_year(tmp_path_factory.mktemp("year"), ALL)
+    return Player(system.settings.data, year | {"DAYBOOK_HTTP_PORT": str(system.settings.http_port)})
 
 
 async def some_are_delivered(reads: Any, number: int) -> None:
@@ -72,18 +82,20 @@ async def some_are_delivered(reads: Any, number: int) -> None:
     await until(are_there, within=90, what=f"{number} orders to be delivered")
 
 
-async def test_one_of_another_channel_and_a_replay_that_is_killed_disturb_nothing(system: System, reads: Any) -> None:
+async def test_one_of_another_channel_and_a_replay_that_is_killed_disturb_nothing(
+    system: System, player: Player, reads: Any
+) -> None:
     settings = system.settings
     async with connect(settings.nats_url, "replay", settings.password("replay")) as client:
         lines = (RequestedLine("tea", 2, amount=900, department="GROCERY"),)
         tea = PlaceOrder("tea-1", "household-1", "shop-1", NOBODY, "pm_ok", "USD", lines)
         await client.ask(GetOrder("tea-1"), 30, after=await client.send(tea))
-    async with replaying(system, "--via", "nats", "--rate", "60") as process:
+    async with player.at_work("--via", "nats", "--rate", "20") as process:
         await some_are_delivered(reads, 20)
         process.kill()
     before = await reads.fetchval(HOW_MANY)
     assert 20 <= before < BASKETS
-    code, played, errors = await replay(system)
+    code, played, errors = await player.plays()
     assert (code, errors) == (0, "")
     assert played["sent"] + played["skipped"] == BASKETS and played["sent"] > 0 and played["skipped"] >= before
     assert played["found"]["differences"] == []
@@ -92,36 +104,36 @@ async def test_one_of_another_channel_and_a_replay_that_is_killed_disturb_nothin
     assert compared == {"", "department", "week", "day", "site", "product", "sales"}
 
 
-async def test_what_has_been_played_is_not_sent_again_by_either_door(system: System, reads: Any) -> None:
+async def test_what_has_been_played_is_not_sent_again_by_either_door(player: Player, reads: Any) -> None:
     for via in ("http", "nats"):
-        code, played, errors = await replay(system, "--via", via)
+        code, played, errors = await player.plays("--via", via)
         assert (code, errors) == (0, "")
         assert (played["sent"], played["skipped"]) == (0, BASKETS)
     assert await reads.fetchval(HOW_MANY) == BASKETS
 
 
-async def test_after_ctrl_c_it_says_how_to_go_on_and_does(system: System, reads: Any) -> None:
-    # As slowly as this it takes a minute: it cannot be at its end before it is stopped.
-    async with replaying(system, "--baskets", "600", "--rate", "5") as process:
-        await some_are_delivered(reads, BASKETS + 10)
+async def test_after_ctrl_c_it_says_how_to_go_on_and_does(player: Player, reads: Any) -> None:
+    # As slowly as this it takes long: it cannot be at its end before it is stopped.
+    async with player.at_work("--baskets", str(ALL), "--rate", "3") as process:
+        await some_are_delivered(reads, BASKETS + 5)
         process.send_signal(signal.SIGINT)
         _, errors = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 130
     assert "The same command goes on from here" in errors.decode() and "Traceback" not in errors.decode()
     # Fewer than there are already: those beyond are compared too.
-    code, played, errors_again = await replay(system)
+    code, played, errors_again = await player.plays()
     assert (code, errors_again) == (0, "")
     assert sum(played["found"]["states"].values()) > BASKETS == played["skipped"]
 
 
-async def test_while_the_read_database_is_away_it_waits(system: System, reads: Any) -> None:
+async def test_while_the_read_database_is_away_it_waits(system: System, player: Player, reads: Any) -> None:
     before = await reads.fetchval(DELIVERED)
-    async with replaying(system, "--baskets", "600", "--via", "nats", "--json") as process:
+    async with player.at_work("--baskets", str(ALL), "--via", "nats", "--rate", "20", "--json") as process:
         await some_are_delivered(reads, before + 1)
         await system.kill_and_wait("postgres-read")
         output, errors = await asyncio.wait_for(process.communicate(), 120)
     assert (process.returncode, errors.decode()) == (0, "")
-    assert msgspec.json.decode(output)["found"]["states"] == {"delivered": 600}
+    assert msgspec.json.decode(output)["found"]["states"] == {"delivered": ALL}
 
 
 @pytest.mark.parametrize(
@@ -154,14 +166,14 @@ async def test_while_the_read_database_is_away_it_waits(system: System, reads: A
     ],
 )
 async def test_a_cent_or_a_piece_too_much_in_a_view_is_an_error_that_names_it(
-    system: System, reads: Any, spoilt: str, mended: str, said: str
+    player: Player, reads: Any, spoilt: str, mended: str, said: str
 ) -> None:
     order, site, sku = await reads.fetchrow(
         "SELECT order_id, site, lines->0->>'sku' FROM read.orders WHERE channel = 'replay' ORDER BY placed_at LIMIT 1"
     )
     await reads.execute(spoilt, order)
     try:
-        code, played, errors = await replay(system)
+        code, played, errors = await player.plays()
     finally:
         await reads.execute(mended, order)
     assert code == 1

@@ -11,7 +11,10 @@ from gateway.cli.baskets import Baskets
 from gateway.cli.sending import PRINCIPAL
 from projectors.orders import GetOrder
 from tests.servers import System, running_system, until
+from tests.short_year import short_year
 from tests.test_up import daybook
+
+OF_A_YEAR = 10
 
 
 async def somebody_unknown_orders_the_first_basket(system: System) -> str:
@@ -26,18 +29,17 @@ async def somebody_unknown_orders_the_first_basket(system: System) -> str:
     return order.order_id
 
 
-async def test_an_order_that_was_not_served_is_a_difference_and_the_system_stays_up(
-    data: Path,
-) -> None:
+async def test_an_order_that_was_not_served_is_a_difference_and_the_system_stays_up(data: Path, tmp_path: Path) -> None:
+    year = short_year(tmp_path, OF_A_YEAR)
     async with running_system(data) as system:
         order = await somebody_unknown_orders_the_first_basket(system)
         said = f"served of order {order} (cancelled: customer-refused): 1 in the file, 0 in the views"
         port = str(system.settings.http_port)
-        code, output, errors = await daybook(data, "replay", "--baskets", "3", "--json", DAYBOOK_HTTP_PORT=port)
+        code, output, errors = await daybook(data, "replay", "--baskets", "3", "--json", **year, DAYBOOK_HTTP_PORT=port)
         found = msgspec.json.decode(output)["found"]
         assert (code, len(found["differences"]), found["moving"]) == (1, 1, False)
         assert said in errors
-    async with running_system(data, options=("--play", "3")) as system:
+    async with running_system(data, options=("--play", "3"), **year) as system:
         shown = system.output
 
         async def is_played() -> bool:

@@ -16,14 +16,16 @@ from tests.load.stages import counted
 from tests.load.year import Lag, data_in, lags_of, played
 from tests.load.year_shown import show
 from tests.servers import running_system
+from tests.short_year import short_year
 
-BASKETS = 12
+BASKETS, OF_A_YEAR = 12, 60
 
 
-async def test_a_short_year_is_played_to_its_end_and_all_is_measured() -> None:
+async def test_a_short_year_is_played_to_its_end_and_all_is_measured(tmp_path: Path) -> None:
+    year_there = short_year(tmp_path, OF_A_YEAR)
     with data_in(None) as data:
         async with running_system(data) as system:
-            year = await played(system, str(BASKETS), "nats")
+            year = await played(system, str(BASKETS), "nats", **year_there)
             found = await measured(system, 4, 0.1, "GetOrder")
             found_deep = await measured(system, 4, 0.1, "ListProducts deep")
             ways = await compared(system, tries=2, seconds=1)

@@ -10,7 +10,7 @@ each second is said by the record itself, in the end. `--keep` leaves the data b
 import asyncio
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -92,12 +92,15 @@ async def on_its_own(data: Path, baskets: str, via: str) -> Year:
         return await played(system, baskets, via)
 
 
-async def played(system: System, baskets: str, via: str) -> Year:
-    """Plays the baskets through a system and measures that. Raises `click.ClickException` when the replay fails."""
+async def played(system: System, baskets: str, via: str, **variables: str) -> Year:
+    """Plays the baskets through a system and measures that. Raises `click.ClickException` when the replay fails.
+
+    `variables` are added to the environment of the replay.
+    """
     looks, lags = list[Look](), list[dict[str, Any]]()
     alone = {"daybook up": system.process.pid}
     async with beside(looking(lambda: system.pids, alone, looks)), beside(asking(system, lags)):
-        told = await replayed(system, baskets, via, alone)
+        told = await replayed(system, baskets, via, alone, variables)
         lags.append(await lag_now(system))
     stages = await stages_of(system.settings)
     meanwhile = between(looks, stages.begun, stages.ended)
@@ -119,10 +122,12 @@ async def played(system: System, baskets: str, via: str) -> Year:
     )
 
 
-async def replayed(system: System, baskets: str, via: str, pids: dict[str, int]) -> dict[str, Any]:
+async def replayed(
+    system: System, baskets: str, via: str, pids: dict[str, int], variables: Mapping[str, str]
+) -> dict[str, Any]:
     """Runs `daybook replay` as a process of its own, which stands among `pids` meanwhile; what it says in the end."""
     words = ("replay", "--baskets", baskets, "--via", via, "--deliver", "--json")
-    env = environment(system.settings.data) | system_variables(system)
+    env = environment(system.settings.data) | system_variables(system) | variables
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway.cli", *words), env=env,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
