@@ -16,7 +16,7 @@ from common.config import Settings
 from common.metrics import Sample
 from common.shell.counted import of_bus
 from common.shell.patience import AWAY
-from common.store.pool import open_pool
+from common.store.pool import InTurn, open_pool
 from gateway.problems import later
 
 log = logging.getLogger(__name__)
@@ -77,25 +77,25 @@ class ReadDatabase:
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
-        self._pool: Any = None
+        self._pool: InTurn | None = None
         self._opening = asyncio.Lock()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:
         """A connection for one short read. Raises a 503 problem while the database is away."""
         try:
-            if self._pool is None:
-                await self._open()
-            async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
+            pool = self._pool or await self._open()
+            async with pool.acquire(ACQUIRE_S) as connection:
                 yield connection
         except AWAY as error:
             log.warning("the read database is away: %s", error or type(error).__name__)
             raise later("read-database-away", "the read database cannot be reached; commands are still taken") from None
 
-    async def _open(self) -> None:
+    async def _open(self) -> InTurn:
         async with self._opening:
             if self._pool is None:
-                self._pool = await open_pool(self._dsn, "reader", 8, within_s=ANSWER_S)
+                self._pool = InTurn(await open_pool(self._dsn, "reader", 8, within_s=ANSWER_S))
+        return self._pool
 
     async def answers(self) -> bool:
         """Whether it answers a statement, within a second."""

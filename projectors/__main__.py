@@ -38,7 +38,7 @@ from common.shell.patience import AWAY, patiently
 from common.shell.projection import BEAT_S, Projection
 from common.shell.reading import Sources
 from common.shell.room import Room
-from common.store.pool import open_pool
+from common.store.pool import InTurn, open_pool
 from common.store.read_schema import TableDiffers, create_tables
 from common.store.reader import EventReader
 
@@ -78,7 +78,7 @@ async def project(settings: Settings, modules: Sequence[ModuleType]) -> None:
             make = partial(create_tables, settings.read_dsn, tables(modules))
             await patiently(make, troubled)
             writes = await opened(stack, settings.read_dsn, "writer", 2 + 2 * len(models), troubled)
-            reads = await opened(stack, settings.read_dsn, "reader", 8, troubled)
+            reads = InTurn(await opened(stack, settings.read_dsn, "reader", 8, troubled))
             nc = await connecting
         readers = stores(stack, settings, models)
         app = answers_app(settings, await answers(modules, nc, reads, stores(stack, settings, models)))
@@ -106,7 +106,9 @@ def stores(
     return {context: EventReader(Later(stack, settings.write_dsn(context)), context) for context in contexts}
 
 
-async def answers(modules: Sequence[ModuleType], nc: Client, reads: Any, asked: Mapping[str, EventReader]) -> Answers:
+async def answers(
+    modules: Sequence[ModuleType], nc: Client, reads: InTurn, asked: Mapping[str, EventReader]
+) -> Answers:
     """What answers the queries of these read models, as fresh as it is wished."""
 
     async def receipt(principal: str, context: str, command_id: str) -> Receipt | None:
@@ -120,7 +122,7 @@ async def answers(modules: Sequence[ModuleType], nc: Client, reads: Any, asked: 
     news = News()
     await news.listen(nc)
     sources = Sources(lambda: nc, receipt, news, Heads(head), commands(), Room(MOST_WAITING))
-    readings = Readings(modules, lambda: reads.acquire(timeout=2), sources)
+    readings = Readings(modules, lambda: reads.acquire(2), sources)
     return Answers(readings.queries, readings)
 
 

