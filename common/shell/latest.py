@@ -28,9 +28,12 @@ class Latest:
             self._bytes -= size_of(self.events.popleft())
 
     def after(self, position: int) -> list[Happened]:
-        """The next page behind a position; nothing where that is not kept."""
+        """All that is kept behind a position, so that who is late writes once what has changed many times meanwhile.
+
+        Nothing where what follows on it is not kept.
+        """
         start = position + 1 - self._first
-        return list(islice(self.events, start, start + PAGE)) if 0 <= start < len(self.events) else []
+        return list(islice(self.events, start, None)) if 0 <= start < len(self.events) else []
 
     def missing(self, position: int) -> int:
         """How many to read from the store behind a position: up to the first that is kept, a page at most."""

@@ -78,7 +78,7 @@ async def test_events_become_values(kitchen: Kitchen) -> None:
         await kitchen.record(("pot-0", Added(7)))
         await until(lambda: kitchen.reached(41))
         assert await kitchen.values() == await kitchen.wanted()
-        assert (keeper.lost, keeper.detached, keeper.trouble) == (0, "", {})
+        assert (keeper.lost, keeper.stopped, keeper.trouble) == (0, "", {})
         (beat,) = keeper.beats()
         assert (beat.model, beat.context, beat.position, beat.version) == (
             kitchen.model.name,
@@ -109,6 +109,17 @@ async def test_a_value_that_is_no_more_is_marked_as_gone(kitchen: Kitchen) -> No
         assert await kitchen.values() == await kitchen.wanted()
 
 
+async def test_what_lies_under_the_key_of_a_stream_that_begins_is_replaced(kitchen: Kitchen) -> None:
+    async with kitchen.kept() as keeper:
+        await kitchen.record(("pot-0", Added(1)))
+        await until(lambda: kitchen.reached(1))
+        await kitchen.nc.jetstream().publish(f"$KV.{kitchen.model.name}.pot-1", b"no value of ours")
+        await kitchen.record(("pot-1", Added(2)), ("pot-0", Added(3)))
+        await until(lambda: kitchen.reached(3))
+        assert await kitchen.values() == await kitchen.wanted()
+        assert (keeper.stopped, keeper.trouble) == ("", {})
+
+
 async def test_more_than_a_server_takes_as_one_batch_is_put_in_turn(kitchen: Kitchen) -> None:
     await kitchen.record(*drops(1300, pots=1300))
     await kitchen.world.publish(*await kitchen.world.reader.page(1000, 1000))
@@ -131,14 +142,15 @@ async def test_two_keepers_are_as_good_as_one(kitchen: Kitchen) -> None:
         await until(lambda: kitchen.reached(400))
         assert await kitchen.values() == await kitchen.wanted()
         assert one.lost + two.lost > 0
-        assert (one.detached, two.detached) == ("", "")
+        assert (one.stopped, two.stopped) == ("", "")
     assert none_goes_back(seen)
 
 
-async def test_values_that_are_ahead_of_their_place_do_not_go_back(kitchen: Kitchen) -> None:
-    """As after a crash between the values and the place behind them."""
+@pytest.mark.parametrize("pots", [5, 40])
+async def test_values_that_are_ahead_of_their_place_do_not_go_back(kitchen: Kitchen, pots: int) -> None:
+    """As after a crash between the values and the place behind them; also where a stream's first event comes again."""
     async with kitchen.kept():
-        await kitchen.record(*drops(40))
+        await kitchen.record(*drops(40, pots))
         await until(lambda: kitchen.reached(40))
     revision, progress = await kitchen.bucket.progress(kitchen.nc)
     assert progress
@@ -200,10 +212,10 @@ async def test_a_changed_fold_is_folded_anew_and_no_value_goes_back(kitchen: Kit
             await kitchen.record(*drops(20))
             await until(lambda: version_reached(kitchen, 2, 520))
             assert await kitchen.values() == await kitchen.wanted(changed)
-            await until(lambda: "version 2 of it is there" in older.detached)
+            await until(lambda: "version 2 of it is there" in older.stopped)
     assert none_goes_back(seen)
     async with kitchen.kept() as late:
-        await until(lambda: "start the newer code" in late.detached)
+        await until(lambda: "start the newer code" in late.stopped)
         assert [beat.state for beat in late.beats()] == ["red"]
     assert await kitchen.values() == await kitchen.wanted(changed)
 
@@ -242,7 +254,7 @@ async def test_what_somebody_else_puts_into_it_gives_way_to_what_belongs_there(k
         await kitchen.record(*drops(40))
         await until(lambda: kitchen.reached(80))
         assert await kitchen.values() == await kitchen.wanted()
-        assert keeper.detached == ""
+        assert keeper.stopped == ""
 
 
 UNFIT = [b"with.dots", b"a\x0cb", b"pot-1\x0c", b"\x0cpot-1", b"a\x00b", b"\xff", b"a\x85", b"x" * 200, b"*", b">"]
@@ -263,11 +275,11 @@ async def test_what_somebody_else_puts_under_keys_that_are_no_ids_harms_nothing(
         await until(lambda: kitchen.reached(80))
         values, wanted = await kitchen.values(), await kitchen.wanted()
         assert {key: values.get(key) for key in wanted} == wanted
-        assert (keeper.detached, keeper.trouble, keeper.ignored > 0) == ("", {}, True)
+        assert (keeper.stopped, keeper.trouble, keeper.ignored > 0) == ("", {}, True)
     async with kitchen.kept() as keeper:
         await kitchen.record(*drops(40))
         await until(lambda: kitchen.reached(120))
-        assert (keeper.detached, keeper.trouble) == ("", {})
+        assert (keeper.stopped, keeper.trouble) == ("", {})
 
 
 async def test_what_keeps_from_looking_after_it_is_shown_and_ends_nothing(kitchen: Kitchen) -> None:
@@ -350,7 +362,7 @@ async def test_another_incarnation_of_the_record_stops_it(kitchen: Kitchen) -> N
         await until(lambda: kitchen.reached(10))
         await kitchen.world.owner_says("UPDATE {s}.head SET incarnation = gen_random_uuid()")
         await kitchen.record(*drops(1))
-        await until(lambda: "another incarnation" in keeper.detached)
+        await until(lambda: "another incarnation" in keeper.stopped)
         assert [beat.state for beat in keeper.beats()] == ["red"]
         await kitchen.close()  # As `daybook rebuild` does it.
         await until(lambda: kitchen.reached(11))
@@ -364,7 +376,7 @@ async def test_a_fold_that_crashes_stops_it_and_says_so(kitchen: Kitchen) -> Non
 
     async with kitchen.kept(pots(kitchen.world.name, apply=crash)) as keeper:
         await kitchen.record(*drops(3))
-        await until(lambda: "a fault of the code" in keeper.detached)
+        await until(lambda: "a fault of the code" in keeper.stopped)
         assert [beat.state for beat in keeper.beats()] == ["red"]
 
 
@@ -419,5 +431,5 @@ async def test_whoever_takes_whatever_part_however_often_the_bucket_is_the_fold(
     await asyncio.gather(*handed)
     for _ in range(4):
         await keepers[0].listener.take(world.name, happened)
-    assert [keeper.detached for keeper in keepers] == ["", ""]
+    assert [keeper.stopped for keeper in keepers] == ["", ""]
     assert await kitchen.values() == await kitchen.wanted()
