@@ -17,7 +17,7 @@ from common.bus.provision import COMMANDS, provision_streams
 from common.config import Settings
 from common.erasure import FILLERS, MayNotErase, destroy_key, find, swept
 from common.servers.files import free_port
-from common.shell.vault import Vault
+from common.shell.vault import MissingKey, Vault
 from common.store.migrate import KEYS_SCHEMA, migrate_schema
 from common.store.pool import open_pool
 from contexts.customer.events import CustomerRegistered
@@ -193,3 +193,9 @@ async def test_a_context_that_records_nothing_personal_takes_none(settings: Sett
     fingerprint = await Vault(None, [ProductAdded]).fingerprint()
     with pytest.raises(LookupError):
         fingerprint("ada@example.org")
+
+
+async def test_commands_that_are_about_nobody_ask_for_no_keys() -> None:
+    keys = await Vault(None, [CustomerRegistered]).find(["", ""])
+    with pytest.raises(MissingKey):
+        keys.seal_bytes("", b"nothing personal")

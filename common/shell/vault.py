@@ -104,8 +104,8 @@ class Vault:
             self._erasures += 1
 
     async def find(self, persons: Iterable[str]) -> Keys:
-        """The keys of these persons, as far as they have been made."""
-        wanted, limit = set(persons), time.monotonic() - CACHED_S
+        """The keys of these persons, as far as they have been made; "" is nobody."""
+        wanted, limit = set(persons) - {""}, time.monotonic() - CACHED_S
         cached = {person: self._cache[person] for person in wanted if person in self._cache}
         keys = {person: key for person, (since, key) in cached.items() if since >= limit}
         if missing := sorted(wanted - keys.keys()):
