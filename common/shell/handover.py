@@ -17,6 +17,7 @@ class Handover(EventReader):
     def __init__(self, pool: Any, context: str) -> None:
         super().__init__(pool, context)
         self._waiting: deque[Recorded] = deque()
+        self._handed = 0  # Up to where all that was at hand was given, until that has been said.
         self.wake: Callable[[], None] | None = None
         """Called when something is at hand, while the relay runs in this process and needs no hint on the bus."""
 
@@ -30,9 +31,15 @@ class Handover(EventReader):
             self.wake()
 
     async def page(self, after: int, limit: int) -> list[Recorded]:
+        """The next page. Behind what was at hand there is said to be nothing, once; who looks again asks the store."""
         waiting = self._waiting
         while waiting and waiting[0].position <= after:
             waiting.popleft()
         if waiting and waiting[0].position == after + 1:
-            return [waiting.popleft() for _ in range(min(limit, len(waiting)))]
+            given = [waiting.popleft() for _ in range(min(limit, len(waiting)))]
+            self._handed = 0 if waiting else given[-1].position
+            return given
+        handed, self._handed = self._handed, 0
+        if handed == after and handed and not waiting:
+            return []  # So that the store is not asked after each batch. What others record, they give a hint of.
         return await super().page(after, limit)

@@ -27,8 +27,20 @@ async def test_pages_come_from_the_hand_as_far_as_they_follow_and_from_the_store
     assert [e.position for e in await handover.page(0, 2)] == [1, 2]
     assert [e.position for e in await handover.page(3, 2)] == [4, 5]
     assert [e.position for e in await handover.page(5, 9)] == [6]
+    assert await handover.page(6, 9) == []
     assert [e.position for e in await handover.page(6, 9)] == [7, 8, 9]
     assert await handover.page(9, 9) == []
+
+
+async def test_behind_what_was_at_hand_the_store_is_asked_from_the_second_look_on(desk: Desk) -> None:
+    await lent(desk, 1, 3)
+    handover = Handover(desk.pool, desk.name)
+    handover.put(desk.recorded[:2])
+    assert [e.position for e in await handover.page(0, 9)] == [1, 2]
+    assert await handover.page(2, 9) == []
+    assert [e.position for e in await handover.page(2, 9)] == [3]
+    handover.put(desk.recorded[2:])
+    assert [e.position for e in await handover.page(0, 9)] == [1, 2, 3]
 
 
 async def test_after_a_gap_the_hand_holds_what_is_new_alone(desk: Desk) -> None:
