@@ -18,8 +18,8 @@ from common.config import ConfigError, Settings
 from common.context import followed_by
 from common.lag import ConsistencyLag
 from common.principals import Credentials, hash_password, load_principals, system_users
+from common.servers.accounts import NatsUser
 from common.servers.files import CannotStart
-from common.servers.nats import NatsUser
 from common.shell.context_queries import context_query_types
 from common.store.migrate import MigrationError, migrate
 from common.store.read_schema import TableDiffers, create_tables

@@ -7,6 +7,8 @@ from msgspec import Struct
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 PARTITIONS = 16
 STRAY = "stray"
+APART = "_R_."
+"""How the server calls, in our account, the reply subjects of those who have another: it alone knows what they are."""
 ERASED = "erased"
 """Where it is told that somebody was erased, and not who: whoever has keys at hand forgets them all."""
 

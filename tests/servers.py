@@ -15,9 +15,9 @@ import msgspec
 
 from common.config import PROJECT, Running, Settings, read_running
 from common.principals import Credentials, ensure_principals, hash_password, write_private
+from common.servers.accounts import NatsUser
 from common.servers.embedded import start_servers
 from common.servers.files import data_folder, free_port
-from common.servers.nats import NatsUser
 from common.servers.supervise import Supervisor
 from gateway.cli.up import context_names
 

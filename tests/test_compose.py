@@ -1,7 +1,10 @@
 """compose.yaml and the Dockerfile, checked without an engine: they parse and name only what exists."""
 
+import os
 import re
+import subprocess
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,6 +50,26 @@ def test_durability_is_on_where_it_must_be() -> None:
     assert {"-cfsync=on", "-csynchronous_commit=on"} <= set(SERVICES["postgres-write"]["command"])
     assert {"-cfsync=on", "-csynchronous_commit=off"} <= set(SERVICES["postgres-read"]["command"])
     assert SERVICES["nats"]["command"] == ["--config", SERVICES["prepare"]["command"][-1]]
+
+
+@pytest.mark.parametrize(
+    ("there", "then"),
+    [([], []), (["$G"], ["DAYBOOK"]), (["DAYBOOK"], ["DAYBOOK"]), (["$G", "DAYBOOK"], ["$G", "DAYBOOK"])],
+)
+def test_nats_is_started_on_our_accounts_streams_also_those_from_before_it(
+    tmp_path: Path, there: list[str], then: list[str]
+) -> None:
+    program = tmp_path / "nats-server"
+    program.write_text('#!/bin/sh\necho "$@"\n')
+    program.chmod(0o700)
+    for account in there:
+        (tmp_path / "jetstream" / account).mkdir(parents=True)
+    words = [*SERVICES["nats"]["entrypoint"], *SERVICES["nats"]["command"]]
+    words = [word.replace("$$", "$").replace("/data", str(tmp_path)) for word in words]
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    said = subprocess.run(words, env=env, cwd="/", capture_output=True, text=True, check=True).stdout
+    assert said == "--config /config/nats.conf\n"
+    assert sorted(each.name for each in tmp_path.glob("jetstream/*")) == then
 
 
 def test_every_variable_is_one_that_the_settings_read() -> None:

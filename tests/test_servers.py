@@ -18,9 +18,10 @@ from nats.aio.client import Client
 
 import common.servers.postgres as postgres
 from common.config import Settings
+from common.servers.accounts import NatsUser
 from common.servers.embedded import child_environment, needs_write, start_servers
 from common.servers.files import CannotStart, free_port
-from common.servers.nats import NatsUser, nats_answers, nats_binary, nats_config
+from common.servers.nats import nats_answers, nats_binary, nats_config
 from common.servers.supervise import Supervisor
 from gateway.cli.status import look, weaknesses
 from tests.servers import TEST_USER, Servers, environment, running_servers, until
@@ -63,13 +64,42 @@ async def test_the_extensions_for_search_are_there(settings: Settings) -> None:
 
 
 def test_nats_syncs_every_message_and_denies_what_is_not_allowed() -> None:
-    users = [NatsUser("shop", "$2b$05$x", ["command.shop.>"], [])]
+    users = [NatsUser("shop", "$2b$05$x", ["command.shop.>"], []), NatsUser("gateway", "$2b$05$y", [">"], [">"])]
     config = msgspec.json.decode(nats_config(users, "/store", port=1234, monitor="127.0.0.1:8222"))
     assert config["jetstream"] == {"store_dir": "/store", "sync_interval": "always", "strict": True}
     assert config["listen"] == "127.0.0.1:1234"
     assert config["http"] == "127.0.0.1:8222"
-    (user,) = config["authorization"]["users"]
+    (ours,) = config["accounts"].values()
+    assert ours["jetstream"] == "enabled"
+    user, gateway = ours["users"]
     assert user["permissions"] == {"publish": {"allow": ["command.shop.>"]}, "subscribe": {"deny": [">"]}}
+    assert gateway["permissions"] == {"publish": {"allow": [">"]}, "subscribe": {"allow": [">"]}}
+
+
+def test_who_is_apart_has_an_account_to_themselves_that_imports_what_they_may_and_nothing_else() -> None:
+    info, delete = "$JS.API.STREAM.INFO.KV_x", "$JS.API.CONSUMER.DELETE.KV_x.*"
+    users = [
+        NatsUser("gateway", "$2b$05$x", [">"], [">"]),
+        NatsUser("shop", "$2b$05$y", ["command.shop.Open", info, delete], ["receipt.shop.>"], apart=True),
+        NatsUser("mill", "$2b$05$z", ["command.mill.Grind"], ["receipt.mill.>"], apart=True),
+    ]
+    accounts = msgspec.json.decode(nats_config(users, "/store"))["accounts"]
+    assert set(accounts) == {"DAYBOOK", "DAYBOOK-shop", "DAYBOOK-mill"}
+    assert [each["user"] for each in accounts["DAYBOOK"]["users"]] == ["gateway"]
+    assert accounts["DAYBOOK"]["exports"] == [
+        *({"service": each, "response_threshold": "60s"} for each in (delete, info, "command.>")),
+        {"stream": "receipt.>"},
+    ]
+    shop = accounts["DAYBOOK-shop"]
+    assert "jetstream" not in shop
+    assert "exports" not in shop
+    assert [each["user"] for each in shop["users"]] == ["shop"]
+    (shown,) = (each["permissions"]["publish"]["allow"] for each in shop["users"])
+    assert shown == ["command.shop.Open", "api.STREAM.INFO.KV_x", "api.CONSUMER.DELETE.KV_x.*"]
+    assert shop["mappings"] == {info: "api.STREAM.INFO.KV_x", delete: "api.CONSUMER.DELETE.KV_x.{{wildcard(1)}}"}
+    imported = [(each["service"]["subject"], each["to"]) for each in shop["imports"] if "service" in each]
+    assert imported == list(zip(["command.shop.Open", info, delete], shown, strict=True))
+    assert {"stream": {"account": "DAYBOOK", "subject": "receipt.shop.>"}} in shop["imports"]
 
 
 async def test_a_nats_user_needs_its_password(settings: Settings) -> None:

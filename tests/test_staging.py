@@ -6,6 +6,7 @@ import pytest
 
 from common.client import connect
 from common.servers import staging
+from common.servers.nats import streams_folder
 from common.servers.staging import stage_in_memory, staged, unstage
 from tests.baskets import some_basket
 from tests.servers import System
@@ -20,7 +21,7 @@ def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def stream_folder(data: Path) -> Path:
-    folder = data / "nats" / "jetstream" / "$G" / "streams" / "COMMANDS"
+    folder = streams_folder(data) / "COMMANDS"
     folder.mkdir(parents=True)
     return folder
 
@@ -73,7 +74,7 @@ def test_somebody_elses_folder_is_not_used(tmp_path: Path, memory: Path) -> None
 
 
 async def test_commands_pass_with_staging_in_memory_and_after_the_server_was_killed(system: System) -> None:
-    folder = system.settings.data / "nats" / "jetstream" / "$G" / "streams" / "COMMANDS" / "batches"
+    folder = streams_folder(system.settings.data) / "COMMANDS" / "batches"
     settings = system.settings
     orders = [some_basket() for _ in range(50)]
     async with connect(settings.nats_url, "replay", settings.password("replay")) as client:

@@ -1,11 +1,9 @@
 """Who may say and hear what on NATS (design section 11, protocol P4).
 
-The server checks the subject of a message, not its reply subject: so what is allowed here may still make the server put
-its own acknowledgement under a forged subject, where our mandatory version header is missing.
-
-One hole is known: the server acknowledges a message that is not the last of an atomic batch without a body. Under a
-forged reply subject of the API that is a request to purge or delete a stream. So a principal's NATS password is to be
-given to those only who are trusted not to; who has an API key alone has no reply subject.
+The server checks the subject of a message, not its reply subject, and under that it publishes with its own rights: an
+acknowledgement without a body is, on a subject of the API, a request to delete a stream. So each principal has an
+account to itself. Only what it may say and hear passes between that and ours; whatever reply subject it names lies in
+its own account, where nobody else is.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,8 +11,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from common.bus.provision import COMMANDS, events_stream
 from common.messages import Command
 from common.principals import WATCH, Entry
-from common.servers.nats import NatsUser
-from common.subjects import ERASED
+from common.servers.accounts import NatsUser
+from common.subjects import APART, ERASED
 
 EVERYTHING = [">"]
 NEWS = ["moved.*", "event.>"]
@@ -48,7 +46,8 @@ def nats_users(
         ]
         publish += [f"query.{entry.name}.{query}" for query in queries]
         publish += watching(buckets) if WATCH in roles else []
-        users.append(NatsUser(entry.name, entry.nats_bcrypt, publish, [inbox(entry.name), f"receipt.{entry.name}.>"]))
+        hears = [inbox(entry.name), f"receipt.{entry.name}.>"]
+        users.append(NatsUser(entry.name, entry.nats_bcrypt, publish, hears, apart=True))
     return users
 
 
@@ -67,8 +66,8 @@ def own_rights(
             ],
             [inbox("gateway"), "receipt.>", "beat.>", *NEWS],
         ),
-        # Whatever a sender's reply subject says, an answer can land in an inbox only.
-        "answers": (["_INBOX.>"], ["query.>"]),
+        # An answer can land in an inbox only, or wherever the server knows that a principal waits for it.
+        "answers": (["_INBOX.>", f"{APART}>"], ["query.>"]),
         "projectors": (
             ["beat.>", "moved.*", *reading(streams), *keeping(buckets)],
             [inbox("projectors"), "beat.>", "receipt.>", *NEWS],
@@ -119,17 +118,16 @@ def keeping(buckets: Iterable[str]) -> list[str]:
 
 
 def watching(buckets: Iterable[str]) -> list[str]:
-    """What NATS clients ask to watch a bucket by push consumers, and nothing that changes it.
+    """What NATS clients ask to get from a bucket and to watch it by push consumers, and nothing that changes it.
 
-    Nothing that the server may answer without a body (DIRECT.GET, CONSUMER.MSG.NEXT): sent to a forged reply subject of
-    the API, an empty answer would delete a stream. Nor could what they answer be told from a value put by us.
-
-    The server delivers to a consumer wherever that says. So what lies in a bucket never carries our version header.
-    A consumer is told on `$JS.FC` that it may go on.
+    The server delivers to a consumer wherever that says, in our account. So what lies in a bucket never carries our
+    version header. A consumer is told on `$JS.FC` that it may go on.
     """
     verbs = (
         "STREAM.INFO.KV_{}",
         "STREAM.MSG.GET.KV_{}",
+        "DIRECT.GET.KV_{}",
+        "DIRECT.GET.KV_{}.>",
         "CONSUMER.CREATE.KV_{}",
         "CONSUMER.CREATE.KV_{}.>",
         "CONSUMER.DELETE.KV_{}.*",

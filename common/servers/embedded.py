@@ -6,8 +6,9 @@ from collections.abc import Iterable
 import msgspec
 
 from common.config import Settings
+from common.servers.accounts import NatsUser
 from common.servers.files import free_port, require_free_port
-from common.servers.nats import HOST, NatsUser, nats_child
+from common.servers.nats import HOST, nats_child
 from common.servers.postgres import dsn, postgres_child
 from common.servers.supervise import Supervisor
 

@@ -9,19 +9,13 @@ from pathlib import Path
 import msgspec
 
 from common.principals import write_private
+from common.servers.accounts import OURS, NatsUser, accounts
 from common.servers.files import CannotStart
 from common.servers.supervise import Child
 
 HOST = "127.0.0.1"
-
-
-class NatsUser(msgspec.Struct, frozen=True):
-    """A NATS user and the subjects that it may publish and subscribe; what is not named is denied."""
-
-    name: str
-    bcrypt: str
-    publish: list[str]
-    subscribe: list[str]
+EVERYBODYS = "$G"
+"""The account of all users where no other is configured. It had the streams once."""
 
 
 def nats_binary() -> Path:
@@ -53,16 +47,30 @@ def nats_config(users: list[NatsUser], store: str, *, host: str = HOST, port: in
         "server_name": "daybook",
         # Strict: else the server's own acknowledgement, sent to a reply subject of $JS.API, would be a request there.
         "jetstream": {"store_dir": store, "sync_interval": "always", "strict": True},
-        "authorization": {"users": [_user(user) for user in users]},
     }
+    if users:
+        config["accounts"] = accounts(users)
     if monitor:
         config["http"] = monitor
     return msgspec.json.format(msgspec.json.encode(config)) + b"\n"
 
 
+def streams_folder(data: Path) -> Path:
+    """Where the embedded server of a data folder keeps the streams, each in a folder of its name."""
+    return data / "nats" / "jetstream" / OURS / "streams"
+
+
+def take_over(store: Path) -> None:
+    """Gives our account the streams of an installation from before there were accounts. No server may run on them."""
+    old, new = (store / "jetstream" / account for account in (EVERYBODYS, OURS))
+    if old.is_dir() and not new.exists():
+        old.rename(new)
+
+
 def nats_child(data: Path, users: list[NatsUser], port: int) -> Child:
     """The supervised nats-server of a data folder; writes its configuration, made anew at each start of ours."""
     config = data / "nats.conf"
+    take_over(data / "nats")
     write_private(config, nats_config(users, str(data / "nats"), port=port))
 
     async def ready() -> bool:
@@ -83,16 +91,3 @@ async def nats_answers(host: str, port: int) -> bool:
                 await writer.wait_closed()
     except (OSError, TimeoutError):
         return False
-
-
-def _user(user: NatsUser) -> dict[str, object]:
-    return {
-        "user": user.name,
-        "password": user.bcrypt,
-        "permissions": {"publish": _allowed(user.publish), "subscribe": _allowed(user.subscribe)},
-    }
-
-
-def _allowed(subjects: list[str]) -> dict[str, list[str]]:
-    """An empty list would allow everything, so nothing is said as a denial."""
-    return {"allow": subjects} if subjects else {"deny": [">"]}

@@ -1,7 +1,7 @@
 """Answers queries that come over NATS: request and reply, on `query.<principal>.<QueryType>` (design section 8).
 
-The asker's name is in the subject, where the server has checked it. An answer goes to an inbox of that asker, or of the
-gateway, which asks for others; a reply subject that lies elsewhere could steer our words into somebody's stream.
+The asker's name is in the subject, where the server has checked it. An answer goes to the asker's account or inbox, or
+to the gateway, which asks for others; a reply subject that lies elsewhere could steer our words into somebody's stream.
 """
 
 import asyncio
@@ -30,6 +30,7 @@ from common.shell.patience import AWAY
 from common.shell.reading import Found
 from common.shell.unanswered import RETRY_AFTER_S, Unanswered
 from common.shell.wish import AFTER_HEADER, PLAIN, PREFER, UNTIL_HEADER, Wish, wished
+from common.subjects import APART
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +138,7 @@ class Answers:
     def _responder(self, broker: NatsBroker, query: type[Query]) -> Callable[[Any], Awaitable[None]]:
         async def respond(message: Any) -> None:
             principal = message.subject.split(".")[1]
-            if not message.reply.startswith((f"_INBOX.{principal}.", f"_INBOX.{GATEWAY}.")):
+            if not message.reply.startswith((APART, f"_INBOX.{principal}.", f"_INBOX.{GATEWAY}.")):
                 return
             answering = self._respond(broker, query, principal, message)
             if WISHES & lowered(message.headers).keys():

@@ -9,18 +9,19 @@ from time import monotonic, sleep
 import nats
 from nats.aio.client import Client
 
+from common.servers.accounts import NatsUser
 from common.servers.files import free_port
-from common.servers.nats import NatsUser, nats_answers, nats_binary, nats_config
+from common.servers.nats import nats_answers, nats_binary, nats_config
 
 
 class Server:
     """Without users anybody may do everything."""
 
-    def __init__(self, folder: Path, users: list[NatsUser] | None = None) -> None:
+    def __init__(self, folder: Path, users: list[NatsUser] | None = None, store: Path | None = None) -> None:
         self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
         self._config = folder / "nats.conf"
-        self._config.write_bytes(nats_config(users or [], str(folder / "store"), port=self.port))
+        self._config.write_bytes(nats_config(users or [], str(store or folder / "store"), port=self.port))
         self._log = folder / "nats.log"
         self._process: asyncio.subprocess.Process | None = None
 

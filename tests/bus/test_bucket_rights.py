@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from nats.aio.msg import Msg
+from nats.js.errors import KeyNotFoundError
 
 from common.bus.api import ask_jetstream
 from common.bus.bucket import FOLD_HEADER, Entry, sequence_of
@@ -28,6 +29,10 @@ async def test_who_may_watch_is_told_the_value_now_and_each_change_as_every_nats
     assert (await watcher.updates()).value == b"shut"
     await watcher.stop()
     assert "d1" in await found.keys()
+    assert (await found.get("d1")).value == b"shut"
+    assert [each.value for each in await found.history("d1")] == [b"shut"]
+    with pytest.raises(KeyNotFoundError):
+        await found.get("nokey")
     async with aclosing(watched(carol.nc, "KV_door-state", "$KV.door-state.d1")) as messages:
         assert (await anext(messages)).data == b"shut"
         await admin.nc.jetstream().publish("$KV.door-state.d1", b"ajar")
@@ -47,8 +52,6 @@ async def test_who_may_watch_is_told_the_value_now_and_each_change_as_every_nats
         "$JS.API.STREAM.DELETE.KV_door-state",
         "$JS.API.STREAM.UPDATE.KV_door-state",
         "$JS.API.STREAM.MSG.DELETE.KV_door-state",
-        "$JS.API.DIRECT.GET.KV_door-state",  # These can be answered without a body: as below.
-        "$JS.API.DIRECT.GET.KV_door-state.$KV.door-state.nokey",
         "$JS.API.CONSUMER.MSG.NEXT.KV_door-state.c",
         "$JS.API.CONSUMER.NAMES.KV_door-state",  # Who else watches is not to be known.
         "$JS.API.CONSUMER.LIST.KV_door-state",

@@ -11,7 +11,7 @@ import pytest_asyncio
 from common.bus.connect import BusErrors, connect
 from common.config import ConfigError, Settings
 from common.principals import hash_password
-from common.servers.nats import NatsUser
+from common.servers.accounts import NatsUser
 from tests.bus.server import Server, until
 
 PASSWORD = "a password of its own"

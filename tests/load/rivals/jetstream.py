@@ -18,8 +18,9 @@ from common.bus.batches import Batches
 from common.bus.provision import COMMANDS, commands_config, provision_stream
 from common.principals import hash_password
 from common.recorded import COMMAND_ID_HEADER, VERSION, VERSION_HEADER
+from common.servers.accounts import NatsUser
 from common.servers.files import free_port
-from common.servers.nats import NatsUser, nats_child
+from common.servers.nats import nats_child
 from common.servers.staging import stage_in_memory, unstage
 from common.subjects import command_subject
 from tests.load.closed_loop import Run

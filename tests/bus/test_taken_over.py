@@ -1,0 +1,53 @@
+"""An installation from before there were accounts keeps its streams, with all that lies in them."""
+
+from pathlib import Path
+
+import pytest
+from nats.aio.client import Client
+
+from common.bus.provision import COMMANDS, provision_streams
+from common.principals import hash_password
+from common.servers.accounts import NatsUser
+from common.servers.files import free_port
+from common.servers.nats import nats_child, streams_folder, take_over
+from tests.bus.server import Server
+
+EVERYBODY: list[NatsUser] = []
+ADMIN = [NatsUser("admin", hash_password("admin"), [">"], [">"])]
+
+
+async def stored(data: Path, users: list[NatsUser]) -> tuple[int, list[bytes]]:
+    """Starts a server on the folder and stores a command; under which sequence, and what the stream then holds."""
+    server = Server(data, users, data / "nats")
+    await server.start()
+    try:
+        nc = await server.connect("admin" if users else None)
+        await provision_streams(nc, ["door"])
+        ack = await nc.jetstream().publish("command.alice.door.d1.Open", b"%d" % len(users))
+        found = ack.seq, await bodies(nc, ack.seq)
+        await nc.close()
+    finally:
+        await server.kill()
+    return found
+
+
+async def bodies(nc: Client, last: int) -> list[bytes]:
+    return [(await nc.jetstream().get_msg(COMMANDS, number)).data or b"" for number in range(1, last + 1)]
+
+
+async def test_what_was_stored_before_there_were_accounts_is_ours(tmp_path: Path) -> None:
+    assert await stored(tmp_path, EVERYBODY) == (1, [b"0"])
+    child = nats_child(tmp_path, ADMIN, free_port())  # It has moved them before it is started.
+    assert child.name == "nats"
+    assert await stored(tmp_path, ADMIN) == (2, [b"0", b"1"])
+    assert (streams_folder(tmp_path) / COMMANDS).is_dir()
+    take_over(tmp_path / "nats")
+    assert await stored(tmp_path, ADMIN) == (3, [b"0", b"1", b"1"])
+
+
+@pytest.mark.parametrize("there", [[], ["DAYBOOK"], ["$G", "DAYBOOK"]])
+def test_nothing_is_moved_where_there_is_nothing_or_ours_is_there_already(tmp_path: Path, there: list[str]) -> None:
+    for account in there:
+        (tmp_path / "jetstream" / account / "streams" / account).mkdir(parents=True)
+    take_over(tmp_path)
+    assert sorted(each.name for each in tmp_path.glob("jetstream/*/streams/*")) == sorted(there)
