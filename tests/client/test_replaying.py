@@ -71,8 +71,8 @@ class Player(Struct, frozen=True):
 @pytest.fixture(scope="module")
 def player(system: System, tmp_path_factory: pytest.TempPathFactory) -> Player:
     """Its year has no more baskets than are played here."""
-    year = short_year(tmp_path_factory.mktemp("year"), ALL)
-    return Player(system.settings.data, year | {"DAYBOOK_HTTP_PORT": str(system.settings.http_port)})
+    variables = {"PYTHONPATH": short_year(tmp_path_factory.mktemp("year"), ALL)}
+    return Player(system.settings.data, variables | {"DAYBOOK_HTTP_PORT": str(system.settings.http_port)})
 
 
 async def some_are_delivered(reads: Any, number: int) -> None:

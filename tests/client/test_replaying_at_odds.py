@@ -35,11 +35,13 @@ async def test_an_order_that_was_not_served_is_a_difference_and_the_system_stays
         order = await somebody_unknown_orders_the_first_basket(system)
         said = f"served of order {order} (cancelled: customer-refused): 1 in the file, 0 in the views"
         port = str(system.settings.http_port)
-        code, output, errors = await daybook(data, "replay", "--baskets", "3", "--json", **year, DAYBOOK_HTTP_PORT=port)
+        code, output, errors = await daybook(
+            data, "replay", "--baskets", "3", "--json", PYTHONPATH=year, DAYBOOK_HTTP_PORT=port
+        )
         found = msgspec.json.decode(output)["found"]
         assert (code, len(found["differences"]), found["moving"]) == (1, 1, False)
         assert said in errors
-    async with running_system(data, options=("--play", "3"), **year) as system:
+    async with running_system(data, options=("--play", "3"), PYTHONPATH=year) as system:
         shown = system.output
 
         async def is_played() -> bool:

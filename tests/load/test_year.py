@@ -22,10 +22,10 @@ BASKETS, OF_A_YEAR = 12, 60
 
 
 async def test_a_short_year_is_played_to_its_end_and_all_is_measured(tmp_path: Path) -> None:
-    year_there = short_year(tmp_path, OF_A_YEAR)
+    path = short_year(tmp_path, OF_A_YEAR)
     with data_in(None) as data:
         async with running_system(data) as system:
-            year = await played(system, str(BASKETS), "nats", **year_there)
+            year = await played(system, str(BASKETS), "nats", PYTHONPATH=path)
             found = await measured(system, 4, 0.1, "GetOrder")
             found_deep = await measured(system, 4, 0.1, "ListProducts deep")
             ways = await compared(system, tries=2, seconds=1)

@@ -10,7 +10,7 @@ each second is said by the record itself, in the end. `--keep` leaves the data b
 import asyncio
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -123,7 +123,7 @@ async def played(system: System, baskets: str, via: str, **variables: str) -> Ye
 
 
 async def replayed(
-    system: System, baskets: str, via: str, pids: dict[str, int], variables: Mapping[str, str]
+    system: System, baskets: str, via: str, pids: dict[str, int], variables: dict[str, str]
 ) -> dict[str, Any]:
     """Runs `daybook replay` as a process of its own, which stands among `pids` meanwhile; what it says in the end."""
     words = ("replay", "--baskets", baskets, "--via", via, "--deliver", "--json")
