@@ -13,7 +13,7 @@ from common import discovery
 from common.bus import permissions
 from common.bus.bucket import Bucket
 from common.bus.connect import BusErrors, connect
-from common.bus.provision import COMMANDS, ProvisionError, provision_streams
+from common.bus.provision import COMMANDS, ProvisionError, provision_streams, require_accounts
 from common.config import ConfigError, Settings
 from common.context import followed_by
 from common.lag import ConsistencyLag
@@ -72,6 +72,7 @@ async def provision_bus(settings: Settings, contexts: list[str]) -> None:
             f"no way in to the NATS server of DAYBOOK_NATS_URL in {NATS_WITHIN_S:g} s{reason}"
         ) from None
     try:
+        await require_accounts(nc)
         await provision_streams(nc, contexts, [Bucket(each).config for each in discovery.buckets(modules)])
     finally:
         with suppress(nats.errors.Error):

@@ -18,11 +18,13 @@ from nats.aio.client import Client
 
 import common.servers.postgres as postgres
 from common.config import Settings
-from common.servers.accounts import NatsUser
+from common.questions import ON_THE_WAY_S
+from common.servers.accounts import ANSWERED_WITHIN_S, NatsUser
 from common.servers.embedded import child_environment, needs_write, start_servers
 from common.servers.files import CannotStart, free_port
 from common.servers.nats import nats_answers, nats_binary, nats_config
 from common.servers.supervise import Supervisor
+from common.shell.wish import LONGEST_WAIT_S
 from gateway.cli.status import look, weaknesses
 from tests.servers import TEST_USER, Servers, environment, running_servers, until
 
@@ -87,7 +89,7 @@ def test_who_is_apart_has_an_account_to_themselves_that_imports_what_they_may_an
     assert set(accounts) == {"DAYBOOK", "DAYBOOK-shop", "DAYBOOK-mill"}
     assert [each["user"] for each in accounts["DAYBOOK"]["users"]] == ["gateway"]
     assert accounts["DAYBOOK"]["exports"] == [
-        *({"service": each, "response_threshold": "60s"} for each in (delete, info, "command.>")),
+        *({"service": each, "response_threshold": "35s"} for each in (delete, info, "command.>")),
         {"stream": "receipt.>"},
     ]
     shop = accounts["DAYBOOK-shop"]
@@ -100,6 +102,10 @@ def test_who_is_apart_has_an_account_to_themselves_that_imports_what_they_may_an
     imported = [(each["service"]["subject"], each["to"]) for each in shop["imports"] if "service" in each]
     assert imported == list(zip(["command.shop.Open", info, delete], shown, strict=True))
     assert {"stream": {"account": "DAYBOOK", "subject": "receipt.shop.>"}} in shop["imports"]
+
+
+def test_who_waits_for_a_query_is_remembered_for_longer() -> None:
+    assert ANSWERED_WITHIN_S > LONGEST_WAIT_S + ON_THE_WAY_S
 
 
 async def test_a_nats_user_needs_its_password(settings: Settings) -> None:

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import nats.errors
 from nats.aio.client import Client
 
 from common.bus.api import INVALID_JSON, STREAM_NOT_FOUND, ApiError, ask_jetstream
 from common.bus.outgoing import MAX_MESSAGE
+from common.servers.accounts import EVERYBODYS, OURS
 from common.subjects import PARTITIONS
 
 COMMANDS = "COMMANDS"
@@ -101,6 +103,19 @@ async def require_strict(nc: Client) -> None:
         raise ProvisionError(
             "nats-server overlooks unknown fields in JetStream requests, so that any user could purge commands; "
             "set `strict: true` in its jetstream block"
+        )
+
+
+async def require_accounts(nc: Client) -> None:
+    """Raises `ProvisionError` when our users are where everybody is: there a forged reply subject deletes a stream."""
+    try:
+        told = await nc.request("$SYS.REQ.USER.INFO", b"", timeout=5)
+    except nats.errors.Error as error:
+        raise ProvisionError(f"nats-server does not answer: {error or type(error).__name__}") from None
+    if msgspec.json.decode(told.data)["data"]["account"] == EVERYBODYS:
+        raise ProvisionError(
+            "nats-server has no accounts, so that any user could delete a stream; `daybook prepare` writes its "
+            f"configuration, and jetstream/{EVERYBODYS} in its store has to be renamed to jetstream/{OURS}"
         )
 
 

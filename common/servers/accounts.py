@@ -7,8 +7,10 @@ import msgspec
 
 OURS = "DAYBOOK"
 """The account that has the streams, and our own users."""
-ANSWERED_WITHIN = "60s"
-"""So long nats-server remembers whom to answer. A query waits for half of that at most."""
+EVERYBODYS = "$G"
+"""The account of all users where no other is configured. It had the streams once."""
+ANSWERED_WITHIN_S = 35
+"""So long nats-server remembers whom to answer, and twice that at most. A query may wait for 30 s."""
 API, OUR_API = "$JS.API.", "api."
 
 
@@ -35,7 +37,7 @@ def accounts(users: list[NatsUser]) -> dict[str, object]:
         "jetstream": "enabled",
         "users": [_user(user) for user in users if not user.apart],
         "exports": [
-            *({"service": each, "response_threshold": ANSWERED_WITHIN} for each in services),
+            *({"service": each, "response_threshold": f"{ANSWERED_WITHIN_S}s"} for each in services),
             *({"stream": each} for each in streams),
         ],
     }

@@ -9,13 +9,11 @@ from pathlib import Path
 import msgspec
 
 from common.principals import write_private
-from common.servers.accounts import OURS, NatsUser, accounts
+from common.servers.accounts import EVERYBODYS, OURS, NatsUser, accounts
 from common.servers.files import CannotStart
 from common.servers.supervise import Child
 
 HOST = "127.0.0.1"
-EVERYBODYS = "$G"
-"""The account of all users where no other is configured. It had the streams once."""
 
 
 def nats_binary() -> Path:

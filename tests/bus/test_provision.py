@@ -11,7 +11,9 @@ from nats.js.errors import APIError, NoStreamResponseError
 
 from common.bus.api import ApiError, ask_jetstream
 from common.bus.outgoing import MAX_MESSAGE
-from common.bus.provision import COMMANDS, ProvisionError, provision_streams
+from common.bus.provision import COMMANDS, ProvisionError, provision_streams, require_accounts
+from common.principals import hash_password
+from common.servers.accounts import NatsUser
 from common.subjects import PARTITIONS, STRAY, CommandSubject, parse_work
 from tests.bus.server import Server, until
 
@@ -57,6 +59,21 @@ async def test_a_server_on_which_a_forged_reply_subject_could_purge_commands_is_
     with pytest.raises(ProvisionError, match="strict: true"):
         await provision_streams(nc, ["order"])
     await nc.close()
+    await server.kill()
+
+
+async def test_a_server_without_accounts_is_refused_and_one_with_ours_is_not(nc: Client, tmp_path: Path) -> None:
+    with pytest.raises(ProvisionError, match=r"daybook prepare.*jetstream/\$G .* jetstream/DAYBOOK"):
+        await require_accounts(nc)
+    folder = tmp_path / "with"
+    folder.mkdir()
+    server = Server(folder, [NatsUser("admin", hash_password("admin"), [">"], [">"])])
+    await server.start()
+    admin = await server.connect("admin")
+    await require_accounts(admin)
+    await admin.close()
+    with pytest.raises(ProvisionError, match="nats-server does not answer"):
+        await require_accounts(admin)
     await server.kill()
 
 
