@@ -34,9 +34,5 @@ for await (const entry of await bucket.watch({ key: id })) {
   say({ watched: entry.json() });
   if (['confirmed', 'cancelled'].includes(entry.json().state)) break;
 }
-// What is there now is what a watch tells first.
-for await (const entry of await bucket.watch({ key: id })) {
-  say({ got: entry.json() });
-  break;
-}
+say({ got: (await bucket.get(id)).json() });
 await nc.close();
