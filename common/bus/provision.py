@@ -91,8 +91,9 @@ async def provision_streams(nc: Client, contexts: Sequence[str], buckets: Sequen
 async def require_strict(nc: Client) -> None:
     """Raises `ProvisionError` when the server overlooks unknown fields in requests.
 
-    Whoever may publish one command may name `$JS.API.STREAM.PURGE.COMMANDS` as its reply subject. The server sends its
-    acknowledgement there, `{"stream": ..., "seq": n}`; overlooking `stream`, it would purge all that came before n.
+    Who has a user in our account and may publish one command may name `$JS.API.STREAM.PURGE.COMMANDS` as its reply
+    subject. The server sends its acknowledgement there, `{"stream": ..., "seq": n}`; overlooking `stream`, it would
+    purge all that came before n.
     """
     try:
         await ask_jetstream(nc, "STREAM.NAMES", {"seq": 1})

@@ -5,8 +5,8 @@ come, and within a batch also the message, so the first one that is refused or l
 relay, or a publish that a broken connection held back, cannot put anything out of order. After any error the tail is
 read again; what of a batch was stored before the refusal stays and counts.
 
-Anybody who may publish anything can put strays into the stream, by a forged reply subject. While they come, a batch is
-a race from the reading of the tail to its last message. So nothing is done in between, a lost race is run again at once
+Who has a user in our account can put strays into the stream, by a forged reply subject. While they come, a batch is a
+race from the reading of the tail to its last message. So nothing is done in between, a lost race is run again at once
 with a shorter batch.
 
 The sequence alone would not do: of a batch at 5 whose first three were refused because strays had taken 6, 7 and 8, the

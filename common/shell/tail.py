@@ -1,6 +1,6 @@
 """The tail of a context's EVENTS stream: its last sequence, and the last event of ours at or before it (protocol P7).
 
-Anybody who may publish anything can put strays there by a forged reply subject: the server's own acknowledgements. They
+Who has a user in our account can put strays there by a forged reply subject: the server's own acknowledgements. They
 lack our headers and are walked over, each once: what is known of a stream is remembered.
 """
 

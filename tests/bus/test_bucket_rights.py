@@ -43,6 +43,18 @@ async def test_who_may_watch_is_told_the_value_now_and_each_change_as_every_nats
     assert carol.errors.counts == {}
 
 
+async def test_a_watcher_is_told_all_there_is_as_fast_as_it_takes_it(as_user: Connect) -> None:
+    """Flow control crosses the border of the accounts both ways: else the server would stop after the first of them."""
+    admin, carol = await as_user("admin"), await as_user("carol")
+    keys = {f"flood.{number}" for number in range(200)}
+    for key in keys:
+        await admin.nc.jetstream().publish(f"$KV.door-state.{key}", bytes(50_000))
+    watcher: Any = await (await carol.nc.jetstream().key_value("door-state")).watch("flood.*")
+    assert {(await watcher.updates(timeout=5)).key for _ in keys} == keys
+    await watcher.stop()
+    assert carol.errors.counts == {}
+
+
 @pytest.mark.parametrize(
     "subject",
     [

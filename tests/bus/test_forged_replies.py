@@ -4,7 +4,6 @@ Some of them have no body, which on a subject of the API is how one asks to purg
 """
 
 import asyncio
-from typing import Any
 
 import pytest
 from nats.aio.msg import Msg
@@ -13,7 +12,6 @@ from common.bus.api import ask_jetstream
 from common.bus.provision import COMMANDS
 from common.recorded import VERSION, VERSION_HEADER
 from tests.bus.rights import OPEN, Connect, User
-from tests.bus.server import until
 
 STREAMS = (COMMANDS, "EVENTS_door", "KV_door-state", "KV_bell-state")
 FORGED = [
@@ -177,34 +175,3 @@ async def test_answers_to_one_principal_reach_each_of_its_connections_by_itself(
     assert [each.data for each in replies] == [b"{}", b"{}"]
     acks = await asyncio.gather(*(each.nc.jetstream().publish(OPEN, b"") for each in (one, other)))
     assert len({each.seq for each in acks}) == 2
-
-
-async def test_receipts_reach_who_they_are_for(as_user: Connect) -> None:
-    context, alice, bob = await as_user("context-door"), await as_user("alice"), await as_user("bob")
-    told, others = await alice.nc.subscribe("receipt.alice.door.*"), await bob.nc.subscribe("receipt.bob.>")
-    await alice.nc.flush()
-    await bob.nc.flush()
-    await context.nc.publish("receipt.alice.door.c1", b"accepted", headers={VERSION_HEADER: VERSION})
-    assert (await told.next_msg(timeout=5)).data == b"accepted"
-    await bob.nc.flush()
-    assert others.pending_msgs == 0
-
-
-async def test_a_watcher_is_told_as_fast_as_it_takes_it(as_user: Connect) -> None:
-    """Flow control crosses the border of the accounts both ways: else the server would stop after the first bytes."""
-    admin, carol = await as_user("admin"), await as_user("carol")
-    js, bucket = admin.nc.jetstream(), await carol.nc.jetstream().key_value("door-state")
-    watcher: Any = await bucket.watch("flood.*")
-    value, keys = bytes(50_000), 200
-    for number in range(keys):
-        await js.publish(f"$KV.door-state.flood.{number}", value)
-    seen: set[str] = set()
-
-    async def all_seen() -> bool:
-        if entry := await watcher.updates(timeout=5):
-            seen.add(entry.key)
-        return len(seen) == keys
-
-    await until(all_seen)
-    await watcher.stop()
-    assert carol.errors.counts == {}

@@ -10,6 +10,7 @@ from nats.aio.msg import Msg
 from common.bus.api import ask_jetstream
 from common.bus.provision import COMMANDS
 from common.bus.pull import Puller
+from common.recorded import VERSION, VERSION_HEADER
 from tests.bus.rights import OPEN, Connect
 from tests.bus.server import Server
 
@@ -95,6 +96,17 @@ async def test_responders_can_answer_into_inboxes_and_say_nothing_else(as_user: 
         assert not await answers.may_publish(subject)
     for subject in ("receipt.>", "_INBOX.>", "event.>", "command.>"):
         assert not await answers.may_subscribe(subject)
+
+
+async def test_receipts_reach_who_they_are_for(as_user: Connect) -> None:
+    context, alice, bob = await as_user("context-door"), await as_user("alice"), await as_user("bob")
+    told, others = await alice.nc.subscribe("receipt.alice.door.*"), await bob.nc.subscribe("receipt.bob.>")
+    await alice.nc.flush()
+    await bob.nc.flush()
+    await context.nc.publish("receipt.alice.door.c1", b"accepted", headers={VERSION_HEADER: VERSION})
+    assert (await told.next_msg(timeout=5)).data == b"accepted"
+    await bob.nc.flush()
+    assert others.pending_msgs == 0
 
 
 async def test_a_context_works_on_its_own_and_reads_what_it_follows(as_user: Connect) -> None:
