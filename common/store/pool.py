@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import asyncpg
 
+from common.store.arrays import plain_arrays
+
 # It tells, with a traceback each time, that it could not open a spare connection. Who needs one says so in a line.
 logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
 
@@ -22,6 +24,7 @@ async def open_pool(dsn: str, role: Role, size: int = 4, *, within_s: float = CO
     Raises asyncpg's and OS errors when the server is away.
     The writer's transactions end after 10 s: one that is stopped while it holds a context's head stops the context.
     """
+    plain_arrays()
     return await asyncpg.create_pool(
         dsn,
         min_size=1,
