@@ -66,6 +66,7 @@ class Durations:
 
     def __init__(self) -> None:
         self._slots: deque[_Slot] = deque(maxlen=SLOTS)
+        self._past, self._of = _Slot(0), (0, 0)  # What is over of the last minute, as one, and of which slots that is.
         self.since_start = Buckets()
         self.unknown = 0
 
@@ -88,13 +89,25 @@ class Durations:
         return self._slots[-1]
 
     def last_minute(self) -> Quantiles:
-        merged, unknown, oldest = DDSketch(ACCURACY), 0, int(monotonic() / SLOT_S) - SLOTS
-        for slot in self._slots:
-            if slot.number > oldest:
-                merged.merge(slot.sketch)
-                unknown += slot.unknown
-        found = (merged.get_quantile_value(each) for each in (0.5, 0.95, 0.99, 1.0))
-        return Quantiles(round(merged.count), unknown, *(None if ms is None else round(ms, 3) for ms in found))
+        oldest = int(monotonic() / SLOT_S) - SLOTS
+        slots = [slot for slot in self._slots if slot.number > oldest]
+        if len(slots) > 1:
+            if self._of != (of := (slots[0].number, slots[-1].number)):
+                self._past, self._of = together(slots[:-1]), of
+            slots = [self._past, slots[-1]]
+        minute = together(slots)
+        found = (minute.sketch.get_quantile_value(each) for each in (0.5, 0.95, 0.99, 1.0))
+        ms = (None if each is None else round(each, 3) for each in found)
+        return Quantiles(round(minute.sketch.count), minute.unknown, *ms)
+
+
+def together(slots: Sequence[_Slot]) -> _Slot:
+    """What was measured in all of them."""
+    merged = _Slot(0)
+    for slot in slots:
+        merged.sketch.merge(slot.sketch)
+        merged.unknown += slot.unknown
+    return merged
 
 
 def timed(items: Sequence[Item]) -> list[tuple[Item, int]]:

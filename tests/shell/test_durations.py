@@ -40,6 +40,19 @@ def test_what_is_older_than_a_minute_is_forgotten_but_stays_counted(monkeypatch:
     assert found.since_start.sum == pytest.approx(0.015)
 
 
+def test_whoever_asks_every_second_is_told_of_the_last_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, now = Durations(), 1000.0
+    monkeypatch.setattr(durations, "monotonic", lambda: now)
+    for second in range(200):
+        found.add(second / 1000)
+        found.add(None)
+        minute = found.last_minute()
+        begun = max(0, second // durations.SLOT_S - durations.SLOTS + 1) * durations.SLOT_S
+        assert (minute.n, minute.unknown) == (second + 1 - begun, second + 1 - begun)
+        assert minute.max_ms == pytest.approx(second, rel=0.011)
+        now += 1
+
+
 @pytest.mark.parametrize("n", [0, 1, 7, 8, 9, 256, 300])
 def test_a_batch_is_timed_by_a_few_of_its_items_and_all_are_counted(n: int) -> None:
     samples = timed(range(n))
