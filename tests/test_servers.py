@@ -99,9 +99,12 @@ def test_who_is_apart_has_an_account_to_themselves_that_imports_what_they_may_an
     (shown,) = (each["permissions"]["publish"]["allow"] for each in shop["users"])
     assert shown == ["command.shop.Open", "api.STREAM.INFO.KV_x", "api.CONSUMER.DELETE.KV_x.*"]
     assert shop["mappings"] == {info: "api.STREAM.INFO.KV_x", delete: "api.CONSUMER.DELETE.KV_x.{{wildcard(1)}}"}
-    imported = [(each["service"]["subject"], each["to"]) for each in shop["imports"] if "service" in each]
-    assert imported == list(zip(["command.shop.Open", info, delete], shown, strict=True))
-    assert {"stream": {"account": "DAYBOOK", "subject": "receipt.shop.>"}} in shop["imports"]
+    assert shop["imports"] == [
+        {"service": {"account": "DAYBOOK", "subject": "command.shop.Open"}},
+        {"service": {"account": "DAYBOOK", "subject": info}, "to": "api.STREAM.INFO.KV_x"},
+        {"service": {"account": "DAYBOOK", "subject": delete}, "to": "api.CONSUMER.DELETE.KV_x.*"},
+        {"stream": {"account": "DAYBOOK", "subject": "receipt.shop.>"}},
+    ]
 
 
 def test_who_waits_for_a_query_is_remembered_for_longer() -> None:

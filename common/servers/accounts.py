@@ -61,10 +61,14 @@ def _account(user: NatsUser) -> dict[str, object]:
         "users": [_user(msgspec.structs.replace(user, publish=[*renamed.values()]))],
         "mappings": {subject: _in_turn(name) for subject, name in renamed.items() if name != subject},
         "imports": [
-            *({"service": {"account": OURS, "subject": subject}, "to": name} for subject, name in renamed.items()),
-            *({"stream": {"account": OURS, "subject": subject}} for subject in user.subscribe),
+            *({"service": {"account": OURS, "subject": each}} | _to(name, each) for each, name in renamed.items()),
+            *({"stream": {"account": OURS, "subject": each}} for each in user.subscribe),
         ],
     }
+
+
+def _to(name: str, subject: str) -> dict[str, object]:
+    return {"to": name} if name != subject else {}
 
 
 def _in_turn(subject: str) -> str:
