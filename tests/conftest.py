@@ -1,9 +1,12 @@
 """Fixtures that start real servers, once a run or once a module."""
 
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import hypothesis
+import psutil
 import pytest
 import pytest_asyncio
 
@@ -14,6 +17,27 @@ from tests.servers import Servers, System, running_servers, running_system, temp
 hypothesis.settings.register_profile("daybook", deadline=None)
 hypothesis.settings.register_profile("long", deadline=None, max_examples=20_000)
 hypothesis.settings.load_profile("daybook")
+
+
+MEMORY, ROOM = Path("/dev/shm"), 6 * 1024**3
+
+
+def pytest_configure() -> None:
+    """Servers of tests write to memory where there is room. What they do is shown, not how long a disk takes for it."""
+    if MEMORY.is_dir() and min(shutil.disk_usage(MEMORY).free, psutil.virtual_memory().available) > ROOM:
+        tempfile.tempdir = str(MEMORY)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that start whole systems take longest. They come first, so that nobody works alone in the end."""
+    takes_long = {item.path for item in items if starts_systems(item)}
+    items.sort(key=lambda item: item.path not in takes_long)
+
+
+def starts_systems(item: pytest.Item) -> bool:
+    return isinstance(item, pytest.Function) and (
+        "system" in item.fixturenames or hasattr(item.module, "running_system")
+    )
 
 
 @pytest.fixture

@@ -85,14 +85,14 @@ class ContextFeed:
         self._joined.clear()
         self._together = []
         self._begin("")
-        try:
-            async with asyncio.TaskGroup() as self._group:
+        async with asyncio.TaskGroup() as self._group:
+            try:
                 for follower in self._followers:
                     self._leave(follower)
                 if await self._company():
                     await self._follow()
-        finally:
-            self._group = None
+            finally:
+                self._group = None  # It may be at its end: who joins now is fed by the next one.
 
     def _begin(self, incarnation: str) -> None:
         self._incarnation = incarnation

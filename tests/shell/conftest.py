@@ -8,12 +8,14 @@ from typing import Any
 
 import asyncpg
 import msgspec
+import pytest
 import pytest_asyncio
 from msgspec import Struct
 
 from common.config import Settings
 from common.context import Context
 from common.recorded import COMMAND_ID_HEADER, EXPECTED_VERSION_HEADER, VERSION, VERSION_HEADER, Receipt, Recorded
+from common.shell import upkeep
 from common.shell.admission import Admission
 from common.shell.feed import partitions
 from common.shell.lease import LeaseKeeper
@@ -120,6 +122,12 @@ async def open_desk(settings: Settings, context: Context) -> AsyncIterator[Desk]
     await login.close()
     await owner.close()
     await pool.close()
+
+
+@pytest.fixture(autouse=True)
+def tables_are_looked_after_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten times a second, not once: what a test waits for is then seen that much sooner."""
+    monkeypatch.setattr(upkeep, "LOOK_S", 0.1)
 
 
 @pytest_asyncio.fixture

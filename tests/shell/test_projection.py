@@ -41,7 +41,8 @@ async def running(projection: Projection) -> AsyncIterator[Projection]:
         yield projection
     finally:
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        (end,) = await asyncio.gather(task, return_exceptions=True)
+    assert isinstance(end, asyncio.CancelledError), end
 
 
 def drops(count: int, jars: int = 5) -> list[tuple[str, Event]]:
