@@ -24,7 +24,7 @@ from tests.integration.invariants import all_violations
 from tests.integration.ordering import PRINCIPAL, Clock, Shop, key_of
 from tests.servers import System, until
 
-BEFORE, ASKERS = 4000, 4
+BEFORE, ASKERS = 1500, 4
 
 
 @asynccontextmanager

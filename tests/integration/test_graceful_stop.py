@@ -11,7 +11,7 @@ from tests.integration.invariants import all_violations
 from tests.integration.ordering import PRINCIPAL, Clock, Shop
 from tests.servers import running_system, until
 
-ORDERS = [f"order-{n}" for n in range(3000)]
+ORDERS = [f"order-{n}" for n in range(2000)]
 
 
 async def place_until_refused(shop: Shop, ids: list[str]) -> None:

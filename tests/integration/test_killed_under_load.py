@@ -7,7 +7,7 @@ from tests.integration.invariants import all_violations
 from tests.integration.ordering import PRINCIPAL, Clock, Shop
 from tests.servers import System, until
 
-ORDERS, AT_ONCE = 5000, 1000
+ORDERS, AT_ONCE = 2200, 600
 WITHIN_S = 120
 
 

@@ -7,7 +7,7 @@ from tests.integration.ordering import PRINCIPAL, Clock, Shop, key_of
 from tests.integration.outages import Outage, frozen, gone
 from tests.servers import System, until
 
-ORDERS = 1000
+ORDERS = 500
 PROBLEM = "application/problem+json"
 
 

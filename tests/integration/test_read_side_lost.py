@@ -7,7 +7,7 @@ from tests.integration.invariants import all_violations
 from tests.integration.ordering import PRINCIPAL, Clock, Shop, key_of
 from tests.servers import System, until
 
-ORDERS = 4000
+ORDERS = 2500
 
 
 async def test_a_read_database_that_is_deleted_under_load_comes_back_equal_by_itself(system: System) -> None:
