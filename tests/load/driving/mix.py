@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import count, cycle
 from random import Random
 
@@ -60,8 +61,9 @@ class Material(Struct, frozen=True):
     words: Sequence[str]
 
 
+@cache
 def material() -> Material:
-    """Reads the baskets. Raises `FileNotFoundError` when they are not installed."""
+    """Reads the baskets, once. Raises `FileNotFoundError` when they are not installed."""
     with Baskets(BASKETS) as chosen:
         orders = [basket.order for basket in chosen]
     words = {line.department.split()[0].lower() for order in orders for line in order.lines if line.department}
