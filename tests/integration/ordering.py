@@ -56,11 +56,11 @@ class Shop:
         self.surprises: list[str] = []
         self._looking = asyncio.Lock()
 
-    async def place(self, ids: Iterable[str]) -> None:
-        """Returns when all are taken."""
+    async def place(self, ids: Iterable[str], connections: int = CONNECTIONS) -> None:
+        """Returns when all are taken; so many orders are on their way at a time."""
         waiting = iter(ids)
         async with asyncio.TaskGroup() as group:
-            for _ in range(CONNECTIONS):
+            for _ in range(connections):
                 group.create_task(self._place_some(waiting))
 
     async def _place_some(self, ids: Iterable[str]) -> None:

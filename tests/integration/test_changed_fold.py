@@ -24,7 +24,7 @@ from tests.integration.invariants import all_violations
 from tests.integration.ordering import PRINCIPAL, Clock, Shop, key_of
 from tests.servers import System, until
 
-BEFORE, ASKERS = 1500, 4
+BEFORE, BUYERS, ASKERS = 1000, 8, 2
 
 
 @asynccontextmanager
@@ -96,7 +96,8 @@ async def test_a_changed_fold_is_deployed_under_load_and_taken_back(system: Syst
     askers = Askers(shop)
     shop_open = asyncio.Event()
     shop_open.set()
-    placing = asyncio.create_task(shop.place(takewhile(lambda _: shop_open.is_set(), map("during-{}".format, count()))))
+    ids = takewhile(lambda _: shop_open.is_set(), map("during-{}".format, count()))
+    placing = asyncio.create_task(shop.place(ids, BUYERS))
     asking = [asyncio.create_task(askers.ask()) for _ in range(ASKERS)]
     clock = Clock()
     try:
