@@ -125,6 +125,26 @@ async def test_all_are_stopped_last_first(tmp_path: Path, heard: Heard) -> None:
     assert not heard
 
 
+async def test_those_that_are_beside_each_other_stop_together(tmp_path: Path, heard: Heard) -> None:
+    """Each of the two ends once it has seen that the other was told to."""
+    program = (
+        "import pathlib, signal, sys, time\n"
+        "def end(*_):\n"
+        "    pathlib.Path(sys.argv[1] + '-told').touch()\n"
+        "    while not pathlib.Path(sys.argv[2] + '-told').exists(): time.sleep(0.01)\n"
+        "    sys.exit()\n"
+        "signal.signal(signal.SIGTERM, end); pathlib.Path(sys.argv[1]).touch(); time.sleep(1000)"
+    )
+    supervisor, one, other = Supervisor(tmp_path, heard.append), tmp_path / "one", tmp_path / "other"
+    await supervisor.start(sleeper("first"))
+    for mine, theirs, beside in ((one, other, False), (other, one, True)):
+        argv = [sys.executable, "-c", program, str(mine), str(theirs)]
+        await supervisor.start(Child(mine.name, argv, ready=exists(mine), beside=beside))
+    await supervisor.stop()
+    assert not supervisor.pids
+    assert not heard  # Nobody had to be killed.
+
+
 async def test_a_child_that_ignores_sigterm_is_killed(
     tmp_path: Path, heard: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:

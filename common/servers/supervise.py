@@ -29,7 +29,10 @@ async def at_once() -> bool:
 
 @dataclass(frozen=True)
 class Child:
-    """A process to keep alive. `ready` is asked until it says so; `before` runs ahead of each start."""
+    """A process to keep alive. `ready` is asked until it says so; `before` runs ahead of each start.
+
+    One that is `beside` needs nothing of the child started before it: both may stop at the same time.
+    """
 
     name: str
     argv: Sequence[str]
@@ -39,6 +42,7 @@ class Child:
     before: Callable[[], Awaitable[None]] | None = None
     stop: signal.Signals = signal.SIGTERM
     orphaned: signal.Signals = signal.SIGKILL  # What the kernel sends it when its supervisor is killed.
+    beside: bool = False
 
 
 @dataclass
@@ -58,9 +62,13 @@ class Supervisor:
         await kept.start()
 
     async def stop(self) -> None:
-        """Stop all, last started first: SIGTERM or the child's own signal, SIGKILL after a deadline."""
+        """Stop all, last started first, those `beside` each other together: SIGTERM or the child's own signal, SIGKILL
+        after a deadline."""
         while self._kept:
-            await self._kept.pop().stop()
+            together = [self._kept.pop()]
+            while self._kept and together[-1].child.beside:
+                together.append(self._kept.pop())
+            await asyncio.gather(*(each.stop() for each in together))
 
 
 class _Kept:

@@ -123,12 +123,17 @@ class _System:
     def _parts(self, contexts: list[str]) -> list[Child]:
         env = os.environ | child_environment(self.settings) | {"PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1"}
 
-        def part(name: str, *words: str, ready: Callable[[], Awaitable[bool]] = at_once) -> Child:
-            return Child(name, [sys.executable, "-m", *words], env=env | {METRICS_PORT: next(ports)}, ready=ready)
+        def part(name: str, *words: str, ready: Callable[[], Awaitable[bool]] = at_once, beside: bool = False) -> Child:
+            argv = [sys.executable, "-m", *words]
+            return Child(name, argv, env=env | {METRICS_PORT: next(ports)}, ready=ready, beside=beside)
 
         ports = metrics_ports(self.settings.metrics_port)
-        workers = [part(f"context-{name}", "contexts", name, *self._to_contexts) for name in contexts]
-        return [*workers, part("projectors", "projectors"), part("gateway", "gateway", ready=self._answers)]
+        workers = [
+            part(f"context-{name}", "contexts", name, *self._to_contexts, beside=name != contexts[0])
+            for name in contexts
+        ]
+        projectors = part("projectors", "projectors", beside=True)
+        return [*workers, projectors, part("gateway", "gateway", ready=self._answers)]
 
     async def _answers(self) -> bool:
         async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
