@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal
 
 import asyncpg
@@ -51,25 +51,48 @@ async def open_pool(dsn: str, role: Role, size: int = 4, *, within_s: float = CO
 
 
 class InTurn:
-    """The connections of a pool, in the order in which they were asked for.
+    """The connections of a pool, in the order in which they were asked for, and at hand once they are open.
 
     A pool gives a connection that comes back to who asks at that very moment; who had waited for it waits again, behind
-    all others. With 32 askers and 8 connections the slowest of a hundred waited five times as long as most.
+    all others. With 32 askers and 8 connections the slowest of a hundred waited five times as long as most. And to take
+    one from it and give it back took a sixth of the CPU of a query.
     """
 
     def __init__(self, pool: "asyncpg.Pool[Any]") -> None:
         self._pool, self._turns = pool, asyncio.Semaphore(pool.get_max_size())
+        self._at_hand: list[Any] = []
 
     @asynccontextmanager
     async def acquire(self, within_s: float) -> AsyncIterator[Any]:
         """A connection. Raises TimeoutError when none was free, or could be opened, within so many seconds."""
-        async with asyncio.timeout(within_s):
-            await self._turns.acquire()
+        await self._turn(within_s)
         try:
-            async with self._pool.acquire(timeout=within_s) as connection:
+            connection = await self._open_one(within_s)
+            try:
                 yield connection
+            except BaseException:  # It may be broken, or in the middle of something: the pool knows.
+                await self._pool.release(connection, timeout=within_s)
+                raise
+            self._at_hand.append(connection)
         finally:
             self._turns.release()
+
+    async def _turn(self, within_s: float) -> None:
+        if not self._turns.locked():
+            await self._turns.acquire()
+            return
+        async with asyncio.timeout(within_s):
+            await self._turns.acquire()
+
+    async def _open_one(self, within_s: float) -> Any:
+        """One at hand that the server has not closed meanwhile, or one from the pool."""
+        while self._at_hand:
+            connection = self._at_hand.pop()
+            with suppress(asyncpg.InterfaceError):  # The pool has taken back what the server has closed.
+                if not connection.is_closed():
+                    return connection
+                await self._pool.release(connection, timeout=within_s)
+        return await self._pool.acquire(timeout=within_s)
 
     def terminate(self) -> None:
         self._pool.terminate()

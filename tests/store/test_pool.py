@@ -3,24 +3,33 @@
 import asyncio
 from collections.abc import AsyncIterator
 from itertools import count
+from typing import Any
 
+import asyncpg
 import pytest
 import pytest_asyncio
 
 from common.config import Settings
 from common.store.pool import InTurn, open_pool
+from tests.servers import until
 from tests.store.conftest import Store
 
 SIZE, ASKERS, READS = 2, 8, 20
 
 
 @pytest_asyncio.fixture
-async def in_turn(settings: Settings, store: Store) -> AsyncIterator[InTurn]:
-    pool = InTurn(await open_pool(store.dsn, "reader", SIZE))
-    async with pool.acquire(10), pool.acquire(10):  # So that from now on nobody waits for one to be opened.
-        pass
+async def pool(settings: Settings, store: Store) -> AsyncIterator[Any]:
+    pool = await open_pool(store.dsn, "reader", SIZE)
     yield pool
     pool.terminate()
+
+
+@pytest_asyncio.fixture
+async def in_turn(pool: Any) -> InTurn:
+    in_turn = InTurn(pool)
+    async with in_turn.acquire(10), in_turn.acquire(10):  # So that from now on nobody waits for one to be opened.
+        pass
+    return in_turn
 
 
 async def test_who_asked_first_is_given_a_connection_first(in_turn: InTurn) -> None:
@@ -51,3 +60,27 @@ async def test_who_fails_with_a_connection_gives_it_back(in_turn: InTurn) -> Non
         with pytest.raises(ZeroDivisionError):
             async with in_turn.acquire(10):
                 raise ZeroDivisionError
+
+
+async def test_what_the_server_has_closed_meanwhile_is_opened_anew(in_turn: InTurn, pool: Any, store: Store) -> None:
+    async with in_turn.acquire(10) as connection:
+        closed = await connection.fetchval("SELECT pg_backend_pid()")
+    login = await asyncpg.connect(store.dsn)
+    await login.execute("SELECT pg_terminate_backend($1)", closed)
+    await login.close()
+    await until(lambda: pool.get_size() < SIZE, 10)
+    for _ in range(SIZE + 1):
+        async with in_turn.acquire(10) as connection:
+            assert await connection.fetchval("SELECT pg_backend_pid()") != closed
+
+
+async def test_who_is_cancelled_in_the_middle_of_a_question_keeps_no_connection(in_turn: InTurn) -> None:
+    async def ask_for_long() -> None:
+        async with in_turn.acquire(10) as connection:
+            await connection.fetchval("SELECT pg_sleep(60)")
+
+    for _ in range(SIZE + 1):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(ask_for_long(), 0.05)
+    async with in_turn.acquire(10), in_turn.acquire(10) as connection:
+        assert await connection.fetchval("SELECT true")
