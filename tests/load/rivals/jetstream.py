@@ -65,11 +65,13 @@ def publishing(url: str, sample: Sample) -> Load:
 
         async def some() -> None:
             nonlocal stored
-            while perf_counter() < begun + seconds:
+            over = False
+            while not over:
                 key = f"o{next(numbers)}"
                 subject = command_subject(PRINCIPAL, "order", key, "PlaceOrder")
                 await batches.publish(subject, {VERSION_HEADER: VERSION, COMMAND_ID_HEADER: key}, next(bodies))
                 stored += 1
+                over = perf_counter() > begun + seconds
 
         await asyncio.gather(*(some() for _ in range(TOGETHER)))
         await nc.close()
