@@ -98,9 +98,9 @@ class ReadDatabase:
         return self._pool
 
     async def answers(self) -> bool:
-        """Whether it answers a statement, within a second."""
+        """Whether it answers a statement, before long: queries in great number may be ahead of this one."""
         try:
-            async with asyncio.timeout(1.0), self.connection() as connection:
+            async with asyncio.timeout(ACQUIRE_S + 1.0), self.connection() as connection:
                 return bool(await connection.fetchval("SELECT true"))
         except Exception:
             return False

@@ -149,17 +149,37 @@ async def test_a_child_that_ignores_sigterm_is_killed(
     tmp_path: Path, heard: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervise, "STOP_WITHIN", 0.1)
-    sign = tmp_path / "ready"
-    program = (
-        f"import signal, time; signal.signal(15, signal.SIG_IGN); open({str(sign)!r}, 'w').close(); time.sleep(99)"
-    )
-
     supervisor = Supervisor(tmp_path, heard.append)
-    await supervisor.start(Child("a", [sys.executable, "-c", program], ready=exists(sign)))
+    await supervisor.start(stubborn("a", tmp_path))
     pid = supervisor.pids["a"]
     await supervisor.stop()
     assert not psutil.pid_exists(pid)
-    assert "is killed" in heard[0]
+    assert "was killed" in heard[0]
+
+
+def stubborn(name: str, folder: Path) -> Child:
+    """Who hears no SIGTERM."""
+    sign = folder / f"{name}-is-ready"
+    program = (
+        f"import signal, time; signal.signal(15, signal.SIG_IGN); open({str(sign)!r}, 'w').close(); time.sleep(99)"
+    )
+    return Child(name, [sys.executable, "-c", program], ready=exists(sign))
+
+
+async def test_all_are_stopped_though_nobody_hears_what_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def say(line: str) -> None:
+        raise OSError("the terminal is gone")
+
+    monkeypatch.setattr(supervise, "STOP_WITHIN", 0.1)
+    supervisor = Supervisor(tmp_path, say)
+    for child in (sleeper("first"), stubborn("a", tmp_path)):
+        await supervisor.start(child)
+    pids = list(supervisor.pids.values())
+    with pytest.raises(OSError, match="the terminal is gone"):
+        await supervisor.stop()
+    assert not any(psutil.pid_exists(pid) for pid in pids)
 
 
 async def test_nothing_outlives_a_killed_supervisor(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 A message with a reply subject that passes has another one there, which the server makes up and maps back.
 """
 
+import re
+
 import msgspec
 
 OURS = "DAYBOOK"
@@ -12,6 +14,7 @@ EVERYBODYS = "$G"
 ANSWERED_WITHIN_S = 35
 """So long nats-server remembers whom to answer, and twice that at most. A query may wait for 30 s."""
 API, OUR_API = "$JS.API.", "api."
+SEVERAL = re.compile(r"\$JS\.API\.DIRECT\.GET\.[^.]+")
 
 
 class NatsUser(msgspec.Struct, frozen=True):
@@ -37,11 +40,17 @@ def accounts(users: list[NatsUser]) -> dict[str, object]:
         "jetstream": "enabled",
         "users": [_user(user) for user in users if not user.apart],
         "exports": [
-            *({"service": each, "response_threshold": f"{ANSWERED_WITHIN_S}s"} for each in services),
+            *(_service(each) for each in services),
             *({"stream": each} for each in streams),
         ],
     }
     return {OURS: ours} | {f"{OURS}-{user.name}": _account(user) for user in apart}
+
+
+def _service(subject: str) -> dict[str, str]:
+    """A service answers once; but who asks for several values of a bucket is sent one message for each."""
+    several = {"response_type": "Stream"} if SEVERAL.fullmatch(subject) else {}
+    return {"service": subject, "response_threshold": f"{ANSWERED_WITHIN_S}s"} | several
 
 
 def _kind(subject: str) -> str:

@@ -59,10 +59,19 @@ def streams_folder(data: Path) -> Path:
 
 
 def take_over(store: Path) -> None:
-    """Gives our account the streams of an installation from before there were accounts. No server may run on them."""
+    """Gives our account the streams of an installation from before there were accounts. No server may run on them.
+
+    Raises `CannotStart` when there are others already: one of the two would be forgotten.
+    """
     old, new = (store / "jetstream" / account for account in (EVERYBODYS, OURS))
-    if old.is_dir() and not new.exists():
-        old.rename(new)
+    if not old.is_dir():
+        return
+    if new.exists():
+        raise CannotStart(
+            f"{old} was written by an older version after this one had moved its streams to {new.name}: "
+            "keep one of the two folders"
+        )
+    old.rename(new)
 
 
 def nats_child(data: Path, users: list[NatsUser], port: int) -> Child:

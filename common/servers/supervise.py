@@ -63,12 +63,15 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Stop all, last started first, those `beside` each other together: SIGTERM or the child's own signal, SIGKILL
-        after a deadline."""
+        after a deadline. Who cannot be stopped keeps no other from it; then the first error is raised in the end."""
+        ended: list[BaseException | None] = []
         while self._kept:
             together = [self._kept.pop()]
             while self._kept and together[-1].child.beside:
                 together.append(self._kept.pop())
-            await asyncio.gather(*(each.stop() for each in together))
+            ended += await asyncio.gather(*(each.stop() for each in together), return_exceptions=True)
+        for error in filter(None, ended):
+            raise error
 
 
 class _Kept:
@@ -101,9 +104,9 @@ class _Kept:
             try:
                 await asyncio.wait_for(self.process.wait(), STOP_WITHIN)
             except TimeoutError:
-                self.supervisor.say(f"{self.child.name} did not stop within {STOP_WITHIN:.0f} s and is killed")
                 self.process.kill()
                 await self.process.wait()
+                self.supervisor.say(f"{self.child.name} did not stop within {STOP_WITHIN:.0f} s and was killed")
         if self.task is not None:
             self.task.cancel()
             await asyncio.gather(self.task, return_exceptions=True)

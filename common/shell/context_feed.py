@@ -207,10 +207,13 @@ class ContextFeed:
             return ()  # To take nothing loads its checkpoints.
         if kept := self._latest.after(at):
             return kept
+        incarnation = self._incarnation
         page = await self._asked(self.reader.page(at, self._latest.missing(at))) or ()
-        self.healed += len(page)
-        if page:
+        if page and self._incarnation == incarnation:  # Else the store is another one since the page was asked for.
             self._meet(page[-1].incarnation)
+        elif page:
+            return ()
+        self.healed += len(page)
         return [decoded(self._codec, each) for each in page]
 
     async def _look_at_head(self) -> None:

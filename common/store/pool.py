@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from time import monotonic
 from typing import Any, Literal
 
 import asyncpg
@@ -16,6 +17,7 @@ logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
 Role = Literal["owner", "writer", "reader"]
 
 COMMAND_TIMEOUT_S = 15.0
+RESTS_S = 60.0
 
 
 async def open_pool(dsn: str, role: Role, size: int = 4, *, within_s: float = COMMAND_TIMEOUT_S) -> "asyncpg.Pool[Any]":
@@ -60,7 +62,7 @@ class InTurn:
 
     def __init__(self, pool: "asyncpg.Pool[Any]") -> None:
         self._pool, self._turns = pool, asyncio.Semaphore(pool.get_max_size())
-        self._at_hand: list[Any] = []
+        self._at_hand: list[tuple[Any, float]] = []  # With the monotonic time since when it is.
 
     @asynccontextmanager
     async def acquire(self, within_s: float) -> AsyncIterator[Any]:
@@ -73,7 +75,7 @@ class InTurn:
             except BaseException:  # It may be broken, or in the middle of something: the pool knows.
                 await self._pool.release(connection, timeout=within_s)
                 raise
-            self._at_hand.append(connection)
+            self._at_hand.append((connection, monotonic()))
         finally:
             self._turns.release()
 
@@ -85,12 +87,14 @@ class InTurn:
             await self._turns.acquire()
 
     async def _open_one(self, within_s: float) -> Any:
-        """One at hand that the server has not closed meanwhile, or one from the pool."""
+        """One at hand, unless it was closed meanwhile or has rested for so long that a firewall may have forgotten it;
+        else one from the pool."""
         while self._at_hand:
-            connection = self._at_hand.pop()
+            connection, since = self._at_hand.pop()
             with suppress(asyncpg.InterfaceError):  # The pool has taken back what the server has closed.
-                if not connection.is_closed():
+                if not connection.is_closed() and monotonic() - since < RESTS_S:
                     return connection
+                connection.terminate()
                 await self._pool.release(connection, timeout=within_s)
         return await self._pool.acquire(timeout=within_s)
 

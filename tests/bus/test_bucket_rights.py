@@ -4,6 +4,7 @@ import asyncio
 from contextlib import aclosing
 from typing import Any
 
+import msgspec
 import pytest
 from nats.aio.msg import Msg
 from nats.js.errors import KeyNotFoundError
@@ -53,6 +54,21 @@ async def test_a_watcher_is_told_all_there_is_as_fast_as_it_takes_it(as_user: Co
     assert {(await watcher.updates(timeout=5)).key for _ in keys} == keys
     await watcher.stop()
     assert carol.errors.counts == {}
+
+
+async def test_a_watcher_may_ask_for_several_values_at_once(as_user: Connect) -> None:
+    """As the client in Node does: each comes in a message of its own, and one that says that these are all."""
+    admin, carol = await as_user("admin"), await as_user("carol")
+    subjects = [f"$KV.door-state.several{number}" for number in range(3)]
+    for subject in subjects:
+        await admin.nc.jetstream().publish(subject, b"open")
+    answers: asyncio.Queue[Msg] = asyncio.Queue()
+    await carol.nc.subscribe("_INBOX.carol.several", cb=answers.put)
+    question = msgspec.json.encode({"multi_last": subjects})
+    await carol.nc.publish("$JS.API.DIRECT.GET.KV_door-state", question, reply="_INBOX.carol.several")
+    told = [await asyncio.wait_for(answers.get(), 5) for _ in range(len(subjects) + 1)]
+    assert {(each.headers or {}).get("Nats-Subject") for each in told[:-1]} == {*subjects}
+    assert (told[-1].headers or {})["Status"] == "204"
 
 
 @pytest.mark.parametrize(

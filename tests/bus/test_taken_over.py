@@ -8,7 +8,7 @@ from nats.aio.client import Client
 from common.bus.provision import COMMANDS, provision_streams
 from common.principals import hash_password
 from common.servers.accounts import NatsUser
-from common.servers.files import free_port
+from common.servers.files import CannotStart, free_port
 from common.servers.nats import nats_child, streams_folder, take_over
 from tests.bus.server import Server
 
@@ -45,9 +45,19 @@ async def test_what_was_stored_before_there_were_accounts_is_ours(tmp_path: Path
     assert await stored(tmp_path, ADMIN) == (3, [b"0", b"1", b"1"])
 
 
-@pytest.mark.parametrize("there", [[], ["DAYBOOK"], ["$G", "DAYBOOK"]])
+@pytest.mark.parametrize("there", [[], ["DAYBOOK"]])
 def test_nothing_is_moved_where_there_is_nothing_or_ours_is_there_already(tmp_path: Path, there: list[str]) -> None:
     for account in there:
         (tmp_path / "jetstream" / account / "streams" / account).mkdir(parents=True)
     take_over(tmp_path)
     assert sorted(each.name for each in tmp_path.glob("jetstream/*/streams/*")) == sorted(there)
+
+
+def test_of_two_places_of_streams_none_is_forgotten_without_a_word(tmp_path: Path) -> None:
+    """Older code ran on the folder once more: what it took lies where this code does not look."""
+    there = [tmp_path / "jetstream" / account / "streams" / COMMANDS for account in ("$G", "DAYBOOK")]
+    for each in there:
+        each.mkdir(parents=True)
+    with pytest.raises(CannotStart, match="keep one of the two folders"):
+        take_over(tmp_path)
+    assert all(each.is_dir() for each in there)

@@ -74,6 +74,17 @@ async def test_what_the_server_has_closed_meanwhile_is_opened_anew(in_turn: InTu
             assert await connection.fetchval("SELECT pg_backend_pid()") != closed
 
 
+async def test_what_has_rested_for_long_is_opened_anew(in_turn: InTurn, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def backend() -> int:
+        async with in_turn.acquire(10) as connection:
+            return int(await connection.fetchval("SELECT pg_backend_pid()"))
+
+    first = await backend()
+    assert await backend() == first
+    monkeypatch.setattr("common.store.pool.RESTS_S", 0.0)
+    assert await backend() != first
+
+
 async def test_who_is_cancelled_in_the_middle_of_a_question_keeps_no_connection(in_turn: InTurn) -> None:
     async def ask_for_long() -> None:
         async with in_turn.acquire(10) as connection:
