@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from common.messages import Event, Id, Instant, Query, Text
 from common.readmodel import Key, ReadModel
-from common.store.pages import Pages
+from common.store.pages import AMONG, Pages
 from common.store.read_tables import Kept, Table
 from contexts.delivery.events import (
     DeliveryAttemptFailed,
@@ -65,6 +65,10 @@ def apply(row: DeliveryRow | None, stream: str, event: Event) -> DeliveryRow | N
             return row
 
 
+UNDERWAY = "ended_at IS NULL"
+UNDONE = "(ended_at IS NOT NULL AND reason IS NOT NULL)"
+"""These two find the few deliveries of a state among all that have arrived, as with orders."""
+
 MODEL = ReadModel(
     name="deliveries",
     row=DeliveryRow,
@@ -81,7 +85,14 @@ MODEL = ReadModel(
     },
     keys=keys,
     apply=apply,
-    indexes=("asked_at, order_id", "state, asked_at, order_id", "site, asked_at, order_id"),
+    indexes=(
+        "asked_at, order_id",
+        "site, asked_at, order_id",
+        f"USING btree (asked_at, order_id) WHERE {UNDERWAY}",
+        f"USING btree (asked_at, order_id) WHERE {UNDONE}",
+    ),
+    fillfactor=70,
+    version=2,
 )
 TABLE = Table(MODEL)
 OLDEST = Pages(TABLE, ("asked_at", "order_id"), tuple[Instant, Id])
@@ -122,9 +133,20 @@ async def get_delivery(query: GetDelivery, connection: Any) -> DeliveryView | No
 
 
 async def list_deliveries(query: ListDeliveries, connection: Any) -> DeliveryPage:
-    wanted = {"state = ${}": query.state, "site = ${}": query.site}
+    wanted = {in_state(query.state): query.state, "site = ${}": query.site}
     rows, after = await OLDEST.page(connection, wanted, query.limit, query.after)
     return DeliveryPage([view(row) for row in rows], after)
+
+
+def in_state(state: DeliveryState | None) -> str:
+    """The condition, as the indexes know it."""
+    match state:
+        case None | "delivered":
+            return "state = ${}"
+        case "cancelled" | "returned":
+            return f"{AMONG} AND {UNDONE}"
+        case _:
+            return f"{AMONG} AND {UNDERWAY}"
 
 
 def view(kept: Kept) -> DeliveryView:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from common.messages import Event, Id, Instant, Query, Text
 from common.readmodel import Key, ReadModel
-from common.store.pages import Pages
+from common.store.pages import AMONG, Pages
 from common.store.read_tables import Kept, Table
 from contexts.order.events import (
     CancellationCameTooLate,
@@ -126,9 +126,6 @@ UNDERWAY = "delivered_at IS NULL AND returned_at IS NULL AND cancelled_at IS NUL
 UNDONE = "(cancelled_at IS NOT NULL OR returned_at IS NOT NULL)"
 """These two find the few orders of a state among all that were delivered. An index of the state itself would have to
 be told of every step of every order."""
-
-AMONG = "nullif(state = ${}, false) IS NOT NULL"
-"""Whether it is in a state, said so that Postgres goes through these few in order, and does not expect still fewer."""
 
 MODEL = ReadModel(
     name="orders",

@@ -21,7 +21,7 @@ PINNED: dict[str, tuple[int, str]] = {
     "catalogue_words": (1, "aae82c79b1097d5b"),
     "closing_stock": (1, "8290783b6f565e6f"),
     "customers": (1, "7bb0aaebece04e52"),
-    "deliveries": (1, "512a8e522643ff79"),
+    "deliveries": (2, "512a8e522643ff79"),
     "order-status": (1, "f3b1e511c76cca3c"),
     "order.reference": (1, "a184e677d037ff88"),
     "orders": (2, "5fe9f8dd03dfd357"),
