@@ -129,13 +129,14 @@ async def a_site(settings: Settings, asker: Asker) -> list[Way]:
     assert longest
     site, events = longest
     path = f"/stock/{site}"
-    levels = {each["sku"]: each["on_hand"] for each in await asker.pages(path, "levels") if each["on_hand"]}
+    rows = await asker.pages(path, "levels")
+    levels = {each["sku"]: each["on_hand"] for each in rows if each["on_hand"]}  # The fold forgets what is gone.
     fold = await asker.answer(f"{path}?as_of=now")
     assert (fold["version"], fold["state"]["on_hand"]) == (events, levels)
     question = f"all that {site} has"
     read, folded = await asker.times([path], "levels"), await asker.times([f"{path}?as_of=now"])
     return [
-        way(question, "rows, in pages of 500", len(levels), read),
+        way(question, "rows, in pages of 500", len(rows), read),
         way(question, "its events, folded", events, folded),
     ]
 
