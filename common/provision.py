@@ -13,7 +13,7 @@ from common import discovery
 from common.bus import permissions
 from common.bus.bucket import Bucket
 from common.bus.connect import BusErrors, connect
-from common.bus.provision import COMMANDS, ProvisionError, provision_streams, require_accounts
+from common.bus.provision import COMMANDS, ProvisionError, provision_streams, require_accounts, require_apart
 from common.config import ConfigError, Settings
 from common.context import followed_by
 from common.lag import ConsistencyLag
@@ -73,7 +73,9 @@ async def provision_bus(settings: Settings, contexts: list[str]) -> None:
         ) from None
     try:
         await require_accounts(nc)
-        await provision_streams(nc, contexts, [Bucket(each).config for each in discovery.buckets(modules)])
+        buckets = [Bucket(each) for each in discovery.buckets(modules)]
+        await provision_streams(nc, contexts, [each.config for each in buckets])
+        await require_apart(nc, [each.stream for each in buckets])
     finally:
         with suppress(nats.errors.Error):
             await nc.close()

@@ -71,6 +71,16 @@ def test_nats_is_not_started_where_older_code_has_made_other_streams_meanwhile(t
     assert sorted(each.name for each in tmp_path.glob("jetstream/*")) == ["$G", "DAYBOOK"]
 
 
+def test_nats_is_started_with_the_streams_of_buckets_in_an_account_of_their_own(tmp_path: Path) -> None:
+    old, new = (tmp_path / "jetstream" / account / "streams" for account in ("DAYBOOK", "BUCKETS"))
+    for folder in (old / "COMMANDS", old / "KV_doors" / "msgs", old / "KV_bells", new / "KV_doors" / "older"):
+        folder.mkdir(parents=True)
+    for _ in range(2):
+        assert nats_started(tmp_path, []).returncode == 0
+        assert [each.name for each in old.iterdir()] == ["COMMANDS"]
+        assert sorted(each.name for each in new.glob("**/*")) == ["KV_bells", "KV_doors", "msgs"]
+
+
 def nats_started(tmp_path: Path, there: list[str]) -> "subprocess.CompletedProcess[str]":
     """What the entrypoint of nats does in a folder with streams of these accounts."""
     program = tmp_path / "nats-server"

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from common.bus.api import ask_jetstream
+from common.bus.api import ApiError, ask_jetstream
+from common.bus.bucket import Bucket
 from common.bus.connect import connect
 from common.config import Settings
 from common.servers.embedded import child_environment
 from gateway.cli.rebuild import rebuild
+from projectors.order_status import BUCKET as STATUS
 
 
 @pytest.fixture(autouse=True)
@@ -39,14 +41,15 @@ async def test_a_bucket_that_cannot_be_made_anew_is_said_in_one_line_and_one_tha
     for name, value in child_environment(provisioned).items():
         monkeypatch.setenv(name, value)
     nc = await connect(provisioned, "admin")
-    await ask_jetstream(nc, "STREAM.DELETE.KV_order-status", {})
-    await ask_jetstream(nc, "STREAM.CREATE.elsewhere", {"name": "elsewhere", "subjects": ["$KV.order-status.>"]})
-    refused = await asyncio.to_thread(CliRunner().invoke, rebuild, ["order-status"])
-    await ask_jetstream(nc, "STREAM.DELETE.elsewhere", {})
+    with monkeypatch.context() as odd:
+        odd.setattr(Bucket, "config", {**STATUS.config, "max_bytes": "much"})
+        refused = await asyncio.to_thread(CliRunner().invoke, rebuild, ["order-status"])
+    with pytest.raises(ApiError):
+        await ask_jetstream(nc, f"STREAM.INFO.{STATUS.stream}", {})  # It is lost now.
     made = await asyncio.to_thread(CliRunner().invoke, rebuild, ["order-status"])
     await nc.close()
     assert (refused.exit_code, refused.output.count("\n")) == (1, 1)
-    assert refused.output.startswith("Error: the bucket order-status cannot be made anew: subjects overlap")
+    assert refused.output.startswith("Error: the bucket order-status cannot be made anew: invalid JSON")
     assert (made.exit_code, "order-status is filled anew" in made.output) == (0, True)
 
 

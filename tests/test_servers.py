@@ -80,17 +80,18 @@ def test_nats_syncs_every_message_and_denies_what_is_not_allowed() -> None:
 
 def test_who_is_apart_has_an_account_to_themselves_that_imports_what_they_may_and_nothing_else() -> None:
     info, delete = "$JS.API.STREAM.INFO.KV_x", "$JS.API.CONSUMER.DELETE.KV_x.*"
+    hears = ["receipt.shop.>", "_INBOX.shop.>"]
     users = [
         NatsUser("gateway", "$2b$05$x", [">"], [">"]),
-        NatsUser("shop", "$2b$05$y", ["command.shop.Open", info, delete], ["receipt.shop.>"], apart=True),
+        NatsUser("shop", "$2b$05$y", ["command.shop.Open", info, delete], hears, apart=True),
         NatsUser("mill", "$2b$05$z", ["command.mill.Grind"], ["receipt.mill.>"], apart=True),
     ]
     accounts = msgspec.json.decode(nats_config(users, "/store"))["accounts"]
-    assert set(accounts) == {"DAYBOOK", "DAYBOOK-shop", "DAYBOOK-mill"}
+    assert set(accounts) == {"DAYBOOK", "BUCKETS", "DAYBOOK-shop", "DAYBOOK-mill"}
     assert [each["user"] for each in accounts["DAYBOOK"]["users"]] == ["gateway"]
     assert accounts["DAYBOOK"]["exports"] == [
-        *({"service": each, "response_threshold": "35s"} for each in (delete, info, "command.>")),
-        {"stream": "receipt.>"},
+        {"service": "command.>", "response_threshold": "35s"},
+        *({"stream": each} for each in ("_INBOX.>", "receipt.>")),
     ]
     shop = accounts["DAYBOOK-shop"]
     assert "jetstream" not in shop
@@ -101,9 +102,30 @@ def test_who_is_apart_has_an_account_to_themselves_that_imports_what_they_may_an
     assert shop["mappings"] == {info: "api.STREAM.INFO.KV_x", delete: "api.CONSUMER.DELETE.KV_x.{{wildcard(1)}}"}
     assert shop["imports"] == [
         {"service": {"account": "DAYBOOK", "subject": "command.shop.Open"}},
-        {"service": {"account": "DAYBOOK", "subject": info}, "to": "api.STREAM.INFO.KV_x"},
-        {"service": {"account": "DAYBOOK", "subject": delete}, "to": "api.CONSUMER.DELETE.KV_x.*"},
-        {"stream": {"account": "DAYBOOK", "subject": "receipt.shop.>"}},
+        {"service": {"account": "BUCKETS", "subject": info}, "to": "api.STREAM.INFO.KV_x"},
+        {"service": {"account": "BUCKETS", "subject": delete}, "to": "api.CONSUMER.DELETE.KV_x.*"},
+        *({"stream": {"account": "DAYBOOK", "subject": each}} for each in ("receipt.shop.>", "_INBOX.shop.>")),
+        {"stream": {"account": "BUCKETS", "subject": "_INBOX.shop.>"}},
+    ]
+    assert all(each["stream"]["account"] == "DAYBOOK" for each in accounts["DAYBOOK-mill"]["imports"][1:])
+
+
+def test_the_account_of_buckets_has_nobody_in_it_and_ours_imports_what_our_users_ask_of_them() -> None:
+    create = "$JS.API.STREAM.CREATE.KV_x"
+    users = [NatsUser("projectors", "$2b$05$x", ["beat.>", "$KV.x.>", create, "$JS.API.STREAM.INFO.EVENTS_door"], [])]
+    accounts = msgspec.json.decode(nats_config(users, "/store"))["accounts"]
+    assert accounts["BUCKETS"] == {
+        "jetstream": "enabled",
+        "exports": [{"service": each, "response_threshold": "35s"} for each in (create, "$KV.x.>")],
+    }
+    (projectors,) = accounts["DAYBOOK"]["users"]
+    assert projectors["permissions"]["publish"]["allow"] == [
+        *("beat.>", "$KV.x.>", "api.STREAM.CREATE.KV_x", "$JS.API.STREAM.INFO.EVENTS_door"),
+    ]
+    assert accounts["DAYBOOK"]["mappings"] == {create: "api.STREAM.CREATE.KV_x"}
+    assert accounts["DAYBOOK"]["imports"] == [
+        {"service": {"account": "BUCKETS", "subject": create}, "to": "api.STREAM.CREATE.KV_x"},
+        {"service": {"account": "BUCKETS", "subject": "$KV.x.>"}},
     ]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from common.client import connect
 from common.servers import staging
-from common.servers.nats import streams_folder
+from common.servers.nats import stream_folder
 from common.servers.staging import stage_in_memory, staged, unstage
 from tests.baskets import some_basket
 from tests.servers import System
@@ -20,14 +20,14 @@ def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def stream_folder(data: Path) -> Path:
-    folder = streams_folder(data) / "COMMANDS"
+def made(data: Path, stream: str = "COMMANDS") -> Path:
+    folder = stream_folder(data, stream)
     folder.mkdir(parents=True)
     return folder
 
 
 def test_the_folder_of_batches_becomes_a_link_into_memory_that_only_we_can_read(tmp_path: Path, memory: Path) -> None:
-    stream = stream_folder(tmp_path)
+    stream = made(tmp_path)
     (stream / "batches").mkdir()
     for _ in range(2):
         assert stage_in_memory(tmp_path, "COMMANDS")
@@ -40,15 +40,15 @@ def test_the_folder_of_batches_becomes_a_link_into_memory_that_only_we_can_read(
 
 
 def test_each_stream_has_a_folder_of_its_own(tmp_path: Path, memory: Path) -> None:
-    streams = stream_folder(tmp_path).parent
+    streams = [made(tmp_path)]
     assert not stage_in_memory(tmp_path, "COMMANDS", "KV_some")  # There is no such stream yet.
-    (streams / "KV_some").mkdir()
+    streams.append(made(tmp_path, "KV_some"))
     assert stage_in_memory(tmp_path, "COMMANDS", "KV_some")
-    assert {(streams / name / "batches").resolve().name for name in ("COMMANDS", "KV_some")} == {"COMMANDS", "KV_some"}
+    assert {(each / "batches").resolve().name for each in streams} == {"COMMANDS", "KV_some"}
 
 
 def test_a_batch_on_its_way_is_left_where_it_is(tmp_path: Path, memory: Path) -> None:
-    batch = stream_folder(tmp_path) / "batches" / "one"
+    batch = made(tmp_path) / "batches" / "one"
     batch.mkdir(parents=True)
     assert not stage_in_memory(tmp_path, "COMMANDS")
     assert batch.is_dir()
@@ -58,7 +58,7 @@ def test_without_the_stream_or_memory_or_room_there_everything_stays_on_the_disk
     tmp_path: Path, memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not stage_in_memory(tmp_path, "COMMANDS")
-    stream_folder(tmp_path)
+    made(tmp_path)
     monkeypatch.setattr(staging, "ROOM", 2**62)
     assert not stage_in_memory(tmp_path, "COMMANDS")
     monkeypatch.setattr(staging, "MEMORY", tmp_path / "none")
@@ -66,7 +66,7 @@ def test_without_the_stream_or_memory_or_room_there_everything_stays_on_the_disk
 
 
 def test_somebody_elses_folder_is_not_used(tmp_path: Path, memory: Path) -> None:
-    stream, theirs = stream_folder(tmp_path), tmp_path / "theirs"
+    stream, theirs = made(tmp_path), tmp_path / "theirs"
     theirs.mkdir()
     staged(tmp_path).symlink_to(theirs)
     assert not stage_in_memory(tmp_path, "COMMANDS")
@@ -74,7 +74,7 @@ def test_somebody_elses_folder_is_not_used(tmp_path: Path, memory: Path) -> None
 
 
 async def test_commands_pass_with_staging_in_memory_and_after_the_server_was_killed(system: System) -> None:
-    folder = streams_folder(system.settings.data) / "COMMANDS" / "batches"
+    folder = stream_folder(system.settings.data, "COMMANDS") / "batches"
     settings = system.settings
     orders = [some_basket() for _ in range(50)]
     async with connect(settings.nats_url, "replay", settings.password("replay")) as client:

@@ -3,7 +3,7 @@
 The server checks the subject of a message, not its reply subject, and under that it publishes with its own rights: an
 acknowledgement without a body is, on a subject of the API, a request to delete a stream. So each principal has an
 account to itself. Only what it may say and hear passes between that and ours; whatever reply subject it names lies in
-its own account, where nobody else is.
+its own account, where nobody else is. So have buckets: wherever who watches has it delivered, nothing else is there.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -57,7 +57,8 @@ def own_rights(
     """Our own processes: what each may publish and what it may subscribe."""
     streams = [events_stream(context) for context in contexts]
     rights = {
-        "admin": (EVERYTHING, EVERYTHING),
+        # What it asks of buckets is named, so that our account imports it.
+        "admin": ([*EVERYTHING, *providing(buckets)], EVERYTHING),
         # It checks the API key and then speaks for the principal.
         "gateway": (
             [
@@ -107,6 +108,13 @@ def reading(streams: Iterable[str]) -> list[str]:
     return [f"$JS.API.{verb.format(stream)}" for stream in streams for verb in verbs]
 
 
+def providing(buckets: Iterable[str]) -> list[str]:
+    """What who makes and mends buckets asks."""
+    return [
+        f"$JS.API.STREAM.{verb}.KV_{bucket}" for bucket in buckets for verb in ("CREATE", "UPDATE", "INFO", "DELETE")
+    ]
+
+
 def keeping(buckets: Iterable[str]) -> list[str]:
     """What who keeps a bucket asks: to make it when it is lost, to look at it and to put."""
     verbs = ("STREAM.CREATE.KV_{}", "STREAM.INFO.KV_{}", "DIRECT.GET.KV_{}", "DIRECT.GET.KV_{}.>")
@@ -120,8 +128,8 @@ def keeping(buckets: Iterable[str]) -> list[str]:
 def watching(buckets: Iterable[str]) -> list[str]:
     """What NATS clients ask to get from a bucket and to watch it by push consumers, and nothing that changes it.
 
-    The server delivers to a consumer wherever that says, in our account. So what lies in a bucket never carries our
-    version header. A consumer is told on `$JS.FC` that it may go on.
+    The server delivers to a consumer wherever that says, in the account of buckets: that has nothing else in it. And
+    what lies in a bucket never carries our version header. A consumer is told on `$JS.FC` that it may go on.
     """
     verbs = (
         "STREAM.INFO.KV_{}",

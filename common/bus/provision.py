@@ -1,6 +1,7 @@
 """The streams: made where they are missing, brought up to date where they may be, refused where they may not."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ from nats.aio.client import Client
 
 from common.bus.api import INVALID_JSON, STREAM_NOT_FOUND, ApiError, ask_jetstream
 from common.bus.outgoing import MAX_MESSAGE
-from common.servers.accounts import EVERYBODYS, OURS
+from common.servers.accounts import BUCKETS, EVERYBODYS, OURS
 from common.subjects import PARTITIONS
 
 COMMANDS = "COMMANDS"
@@ -79,9 +80,16 @@ async def provision_streams(nc: Client, contexts: Sequence[str], buckets: Sequen
     Repeatable, and safe when several do it at once. Raises `ProvisionError`.
     """
     wanted = [commands_config(contexts), *(events_config(context) for context in contexts), *buckets]
-    try:
+    with in_one_line():
         await require_strict(nc)
         return [config["name"] for config in wanted if await provision_stream(nc, config)]
+
+
+@contextmanager
+def in_one_line() -> Iterator[None]:
+    """Raises `ProvisionError` for whatever JetStream has against what is asked."""
+    try:
+        yield
     except ApiError as error:
         raise ProvisionError(f"nats-server refuses a stream: {error}; Daybook needs version 2.12 or later") from None
     except nats.errors.Error as error:
@@ -118,6 +126,21 @@ async def require_accounts(nc: Client) -> None:
             "nats-server has no accounts, so that any user could delete a stream; `daybook prepare` writes its "
             f"configuration, and jetstream/{EVERYBODYS} in its store has to be renamed to jetstream/{OURS}"
         )
+
+
+async def require_apart(nc: Client, buckets: Sequence[str]) -> None:
+    """Raises `ProvisionError` when the streams of buckets lie in our account: who watches one could delete another
+    stream, and what is put would be stored there too."""
+    for stream in buckets:
+        question = {"subject": f"$KV.{stream.removeprefix('KV_')}.>"}
+        with in_one_line():
+            there = (await ask_jetstream(nc, "STREAM.NAMES", question))["streams"]
+        if there:
+            raise ProvisionError(
+                f"the stream {there[0]} lies in the account {OURS} of nats-server, so that who watches it could delete "
+                f"another; `daybook prepare` writes the configuration, and jetstream/{OURS}/streams/{there[0]} in the "
+                f"store has to be moved to jetstream/{BUCKETS}/streams while the server is stopped"
+            )
 
 
 async def provision_stream(nc: Client, wanted: dict[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -9,11 +10,13 @@ from pathlib import Path
 import msgspec
 
 from common.principals import write_private
-from common.servers.accounts import EVERYBODYS, OURS, NatsUser, accounts
+from common.servers.accounts import BUCKETS, EVERYBODYS, OURS, NatsUser, accounts
 from common.servers.files import CannotStart
 from common.servers.supervise import Child
 
 HOST = "127.0.0.1"
+BUCKET = "KV_"
+"""How the name of a bucket's stream begins."""
 
 
 def nats_binary() -> Path:
@@ -53,24 +56,34 @@ def nats_config(users: list[NatsUser], store: str, *, host: str = HOST, port: in
     return msgspec.json.format(msgspec.json.encode(config)) + b"\n"
 
 
-def streams_folder(data: Path) -> Path:
-    """Where the embedded server of a data folder keeps the streams, each in a folder of its name."""
-    return data / "nats" / "jetstream" / OURS / "streams"
+def stream_folder(data: Path, stream: str) -> Path:
+    """Where the embedded server of a data folder keeps a stream."""
+    account = BUCKETS if stream.startswith(BUCKET) else OURS
+    return data / "nats" / "jetstream" / account / "streams" / stream
 
 
 def take_over(store: Path) -> None:
-    """Gives our account the streams of an installation from before there were accounts. No server may run on them.
+    """Gives our account the streams of an installation from before there were accounts, and that of buckets those which
+    ours had once. No server may run on them.
 
     Raises `CannotStart` when there are others already: one of the two would be forgotten.
     """
     old, new = (store / "jetstream" / account for account in (EVERYBODYS, OURS))
-    if not old.is_dir():
-        return
-    if new.exists():
-        raise CannotStart(
-            f"{old} was written by an older version after this one had moved its streams to {new.name}: "
-            "keep one of the two folders"
-        )
+    if old.is_dir():
+        if new.exists():
+            raise CannotStart(
+                f"{old} was written by an older version after this one had moved its streams to {new.name}: "
+                "keep one of the two folders"
+            )
+        old.rename(new)
+    for bucket in sorted(new.glob(f"streams/{BUCKET}*")):
+        _move_bucket(bucket, store / "jetstream" / BUCKETS / "streams" / bucket.name)
+
+
+def _move_bucket(old: Path, new: Path) -> None:
+    """What older code has made meanwhile is kept: it is the newest, and whatever it lacks is put into it."""
+    new.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(new, ignore_errors=True)
     old.rename(new)
 
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
-from common.servers.nats import streams_folder
+from common.servers.nats import stream_folder
 
 MEMORY = Path("/dev/shm")
 ROOM = 64 * 1024 * 1024
@@ -38,7 +38,7 @@ def stage_in_memory(data: Path, *streams: str) -> bool:
 
 def _staged_there(data: Path, stream: str, target: Path) -> bool:
     """Raises `OSError`."""
-    link = streams_folder(data) / stream / "batches"
+    link = stream_folder(data, stream) / "batches"
     if not link.parent.is_dir():
         return False
     target.mkdir(mode=0o700)

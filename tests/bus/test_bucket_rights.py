@@ -10,11 +10,12 @@ from nats.aio.msg import Msg
 from nats.js.errors import KeyNotFoundError
 
 from common.bus.api import ask_jetstream
-from common.bus.bucket import FOLD_HEADER, Entry, sequence_of
+from common.bus.batches import FEW, Batches
+from common.bus.bucket import Entry, sequence_of
 from common.bus.direct import direct, one
+from common.bus.outgoing import Refused
 from common.bus.provision import COMMANDS
 from common.bus.watching import watched
-from common.recorded import VERSION_HEADER
 from tests.bus.rights import BUCKET, OPEN, Connect, Standing, User
 from tests.bus.server import until
 
@@ -103,47 +104,100 @@ async def test_who_may_watch_hears_nothing_but_their_own_inbox(as_user: Connect)
         assert not await carol.may_subscribe(subject)
 
 
-@pytest.mark.parametrize("forged", ["event.door.Opened.d1", "receipt.bob.door.c1", "moved.doors", "beat.relay.door"])
-async def test_what_a_watcher_has_delivered_elsewhere_is_no_word_of_ours_there(as_user: Connect, forged: str) -> None:
-    """The server delivers to a consumer wherever that says, with the headers that a value has in the bucket."""
-    admin, carol, projectors = await as_user("admin"), await as_user("carol"), await as_user("projectors")
-    put = BUCKET.put(forged.replace(".", "-"), Entry(0, 1, 1, Standing("d1")))
-    heard: asyncio.Queue[Msg] = asyncio.Queue()
-    await admin.nc.subscribe(forged, cb=heard.put)
-    await admin.nc.flush()
-    config = {"name": "forged", "deliver_subject": forged, "ack_policy": "none", "filter_subject": put.subject}
-    question = {"stream_name": "KV_door-state", "config": config, "action": "create"}
-    await ask_jetstream(carol.nc, f"CONSUMER.CREATE.KV_door-state.forged.{put.subject}", question)
-    await projectors.nc.jetstream().publish(put.subject, put.body, headers=dict(put.headers))
-    told = await asyncio.wait_for(heard.get(), 5)
-    assert FOLD_HEADER in (told.headers or {})
-    assert VERSION_HEADER not in (told.headers or {})
-    await ask_jetstream(carol.nc, "CONSUMER.DELETE.KV_door-state.forged", {})
+ELSEWHERE = [
+    *(f"$JS.API.STREAM.DELETE.{stream}" for stream in (COMMANDS, "EVENTS_door", "KV_bell-state")),
+    f"$JS.API.STREAM.PURGE.{COMMANDS}",
+    *("event.door.Opened.x", OPEN, "command.bob.door.d1.Lock", "$KV.bell-state.b1"),
+    *("receipt.bob.door.c1", "moved.doors", "beat.relay.door", "_INBOX.bob.x.1", "_INBOX.gateway.x.1"),
+]
+"""Where who watches may say that it is to be delivered. A heartbeat, or what has headers only, has no body: that is how
+one asks to delete a stream."""
 
 
-@pytest.mark.parametrize("place", ["KV_door-state.>", "COMMANDS", "EVENTS_door"])
-async def test_nothing_is_deleted_by_what_a_watcher_has_delivered_to_the_api(as_user: Connect, place: str) -> None:
-    """A heartbeat is empty, which is how one asks to delete a stream: the server delivers where somebody listens."""
+@pytest.mark.parametrize("place", ELSEWHERE)
+async def test_what_a_watcher_has_delivered_elsewhere_reaches_nobody(as_user: Connect, place: str) -> None:
+    """The server delivers where somebody listens, and does so in the account of buckets."""
     admin, carol = await as_user("admin"), await as_user("carol")
-    config = {
-        "name": "deadly",
-        "deliver_subject": f"$JS.API.STREAM.DELETE.{place.removesuffix('.>')}",
-        "idle_heartbeat": 100_000_000,
-        "deliver_policy": "new",
-        "ack_policy": "none",
-    }
-    question = {"stream_name": "KV_door-state", "config": config, "action": "create"}
-    await ask_jetstream(carol.nc, "CONSUMER.CREATE.KV_door-state.deadly", question)
+    before = await held(admin)
+    heard = await admin.nc.subscribe(place)
+    await admin.nc.flush()
+    forged: dict[str, Any] = {"deliver_subject": place, "idle_heartbeat": 100_000_000, "deliver_policy": "new"}
+    await consumer(carol, "forged", **forged)
     await admin.nc.jetstream().publish("$KV.door-state.d2", b"open")
 
     async def asked() -> bool:
-        info = await ask_jetstream(admin.nc, "CONSUMER.INFO.KV_door-state.deadly", {})
+        info = await ask_jetstream(carol.nc, "CONSUMER.INFO.KV_door-state.forged", {})
         return bool(info["num_pending"] == 1)  # Nothing was delivered.
 
     await until(asked)
-    for stream in ("KV_door-state", COMMANDS, "EVENTS_door"):
-        await ask_jetstream(admin.nc, f"STREAM.INFO.{stream}", {})
-    await ask_jetstream(carol.nc, "CONSUMER.DELETE.KV_door-state.deadly", {})
+    await ask_jetstream(carol.nc, "CONSUMER.DELETE.KV_door-state.forged", {})
+    await admin.nc.flush()
+    assert (heard.pending_msgs, await held(admin)) == (0, before)
+
+
+TRIES = 10
+
+
+@pytest.mark.parametrize("more", [{"headers_only": True, "replay_policy": "original"}, {"rate_limit_bps": 1024}, {}])
+@pytest.mark.parametrize("place", ELSEWHERE)
+async def test_what_is_delivered_elsewhere_while_the_server_believes_that_somebody_listens_reaches_nobody(
+    as_user: Connect, place: str, more: dict[str, Any]
+) -> None:
+    """Who has listened, and changes where to deliver, has a few messages delivered where nobody listens."""
+    admin, carol = await as_user("admin"), await as_user("carol")
+    before = await held(admin)
+    heard = await admin.nc.subscribe(place)
+    await admin.nc.flush()
+    inbox = "_INBOX.carol.race"
+    for number in range(TRIES):
+        await admin.nc.jetstream().publish("$KV.door-state.race", b"%d" % number)
+        config = {"deliver_subject": inbox, "filter_subject": "$KV.door-state.race", **more}
+        listening = await carol.nc.subscribe(inbox)
+        await consumer(carol, "race", **config)
+        await listening.unsubscribe()
+        await consumer(carol, "race", "update", **config | {"deliver_subject": place})
+        for _ in range(3):
+            await admin.nc.jetstream().publish("$KV.door-state.race", b"open")
+
+        async def settled() -> bool:
+            info = await ask_jetstream(carol.nc, "CONSUMER.INFO.KV_door-state.race", {})
+            return bool(info["num_pending"] == 0 or not info.get("push_bound"))
+
+        await until(settled)
+        await ask_jetstream(carol.nc, "CONSUMER.DELETE.KV_door-state.race", {})
+    await admin.nc.flush()
+    assert (heard.pending_msgs, await held(admin)) == (0, before)
+
+
+async def consumer(watcher: User, name: str, action: str = "create", **config: Any) -> None:
+    """Made, or changed, by who may watch."""
+    given = {"name": name, "ack_policy": "none", **config}
+    question = {"stream_name": "KV_door-state", "config": given, "action": action}
+    verb = ".".join(["CONSUMER.CREATE.KV_door-state", name, *filter(None, [config.get("filter_subject")])])
+    await ask_jetstream(watcher.nc, verb, question)
+
+
+async def test_the_worst_that_a_watcher_does_is_to_the_bucket_which_is_made_anew(as_user: Connect) -> None:
+    """The account of buckets has no other stream, and none of our users."""
+    admin = await as_user("admin")
+    streams = (await ask_jetstream(admin.nc, "STREAM.NAMES", {}))["streams"]
+    assert sorted(streams) == [COMMANDS, "EVENTS_bell", "EVENTS_door", "EVENTS_lamp", "KV_bell-state"]
+    await ask_jetstream(admin.nc, "STREAM.DELETE.KV_door-state", {})
+    projectors = await as_user("projectors")
+    await ask_jetstream(projectors.nc, "STREAM.CREATE.KV_door-state", BUCKET.config)
+    await projectors.nc.jetstream().publish("$KV.door-state.d1", b"{}")
+
+
+async def test_projectors_put_a_batch_at_once_and_only_over_what_they_know(as_user: Connect) -> None:
+    """Nats-Batch-Id, the revision that is expected and the answer all cross the border of the accounts."""
+    projectors = await as_user("projectors")
+    batches = Batches(projectors.nc, size=100)
+    entries = [BUCKET.put(f"batch{number}", Entry(0, 1, 1, Standing("d1"))) for number in range(FEW * 4)]
+    acks = await batches.publish_all(entries)
+    assert acks[-1].sequence - acks[0].sequence == len(entries) - 1
+    with pytest.raises(Refused, match="wrong last sequence"):
+        await batches.publish_all(entries)
+    assert projectors.errors.counts == {}
 
 
 @pytest.mark.parametrize(
@@ -176,9 +230,9 @@ async def test_nothing_is_deleted_by_what_answers_a_watcher(as_user: Connect, qu
 
 
 async def held(admin: User) -> list[int]:
-    """How many messages each stream has. Raises ApiError when one is gone."""
-    streams = (COMMANDS, "EVENTS_door", "KV_door-state")
-    return [(await ask_jetstream(admin.nc, f"STREAM.INFO.{each}", {}))["state"]["messages"] for each in streams]
+    """How many messages each stream has had that is not the bucket. Raises ApiError when one is gone."""
+    streams = (COMMANDS, "EVENTS_door", "KV_bell-state")
+    return [(await ask_jetstream(admin.nc, f"STREAM.INFO.{each}", {}))["state"]["last_seq"] for each in streams]
 
 
 async def test_what_is_stored_with_a_status_is_a_stored_message_all_the_same(as_user: Connect) -> None:

@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 from nats.aio.client import Client
 
-from common.bus.provision import COMMANDS, provision_streams
+from common.bus.api import ask_jetstream
+from common.bus.permissions import providing
+from common.bus.provision import COMMANDS, ProvisionError, provision_streams, require_apart
 from common.principals import hash_password
 from common.servers.accounts import NatsUser
 from common.servers.files import CannotStart, free_port
-from common.servers.nats import nats_child, streams_folder, take_over
+from common.servers.nats import nats_child, stream_folder, take_over
 from tests.bus.server import Server
 
 EVERYBODY: list[NatsUser] = []
@@ -40,7 +42,7 @@ async def test_what_was_stored_before_there_were_accounts_is_ours(tmp_path: Path
     child = nats_child(tmp_path, ADMIN, free_port())  # It has moved them before it is started.
     assert child.name == "nats"
     assert await stored(tmp_path, ADMIN) == (2, [b"0", b"1"])
-    assert (streams_folder(tmp_path) / COMMANDS).is_dir()
+    assert (stream_folder(tmp_path, COMMANDS)).is_dir()
     take_over(tmp_path / "nats")
     assert await stored(tmp_path, ADMIN) == (3, [b"0", b"1", b"1"])
 
@@ -61,3 +63,33 @@ def test_of_two_places_of_streams_none_is_forgotten_without_a_word(tmp_path: Pat
     with pytest.raises(CannotStart, match="keep one of the two folders"):
         take_over(tmp_path)
     assert all(each.is_dir() for each in there)
+
+
+async def test_the_bucket_that_was_in_our_account_is_moved_with_all_that_lies_in_it(tmp_path: Path) -> None:
+    """What older code has made once more is the newest and is kept."""
+    hashed = hash_password("admin")
+    ours = [NatsUser("admin", hashed, [">"], [">"])]
+    apart = [NatsUser("admin", hashed, [">", "$KV.doors.>", *providing(["doors"])], [">"])]
+    config = {"name": "KV_doors", "subjects": ["$KV.doors.>"]}
+
+    async def put(users: list[NatsUser]) -> int:
+        take_over(tmp_path / "nats")
+        server = Server(tmp_path, users, tmp_path / "nats")
+        await server.start()
+        nc = await server.connect("admin")
+        try:
+            await ask_jetstream(nc, "STREAM.CREATE.KV_doors", config)
+            sequence = (await nc.jetstream().publish("$KV.doors.d1", b"open")).seq
+            if users is apart:
+                await require_apart(nc, ["KV_doors"])
+            else:
+                with pytest.raises(ProvisionError, match=r"KV_doors lies in the account DAYBOOK.*jetstream/BUCKETS"):
+                    await require_apart(nc, ["KV_doors"])
+            return sequence
+        finally:
+            await nc.close()
+            await server.kill()
+
+    assert [await put(users) for users in (ours, apart, apart, ours, apart)] == [1, 2, 3, 1, 2]
+    assert stream_folder(tmp_path, "KV_doors").parts[-3:] == ("BUCKETS", "streams", "KV_doors")
+    assert stream_folder(tmp_path, "KV_doors").is_dir()
