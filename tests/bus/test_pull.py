@@ -243,12 +243,14 @@ async def test_messages_held_back_on_a_busy_stream_are_waited_for_and_not_taken_
     monkeypatch.setattr("common.bus.pull.FIRST_LOOK_S", 0.1)
     monkeypatch.setattr("common.bus.pull.HEARTBEAT", 100_000_000)
     publisher = await server.connect()
-    for _ in range(5000):
+    for _ in range(60_000):
         await publisher.publish(f"{stream}.x", b"")
     await publisher.flush()
     puller = Puller(nc, stream, [f"{stream}.>"], 1, batch=16)
-    assert [message.sequence for message in await receive(puller, 5000)] == list(range(1, 5001))
-    assert puller.remade == 0
+    assert [message.sequence for message in await receive(puller, 60_000)] == list(range(1, 60_001))
+    assert (
+        puller.remade <= 1
+    )  # A request that is still on its way on a busy machine may cost one; all of them cost more.
     await puller.close()
     await publisher.close()
 
