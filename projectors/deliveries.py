@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from common.messages import Event, Id, Instant, Query, Text
 from common.readmodel import Key, ReadModel
-from common.store.pages import AMONG, Pages
+from common.store.pages import Pages
 from common.store.read_tables import Kept, Table
 from contexts.delivery.events import (
     DeliveryAttemptFailed,
@@ -20,6 +20,7 @@ from contexts.delivery.events import (
     DeliveryScheduled,
     ParcelLine,
 )
+from projectors._states import in_state
 
 DeliveryState = Literal["scheduled", "cancelled", "dispatched", "delivered", "returned"]
 
@@ -133,20 +134,9 @@ async def get_delivery(query: GetDelivery, connection: Any) -> DeliveryView | No
 
 
 async def list_deliveries(query: ListDeliveries, connection: Any) -> DeliveryPage:
-    wanted = {in_state(query.state): query.state, "site = ${}": query.site}
+    wanted = {in_state(query.state, UNDERWAY, UNDONE): query.state, "site = ${}": query.site}
     rows, after = await OLDEST.page(connection, wanted, query.limit, query.after)
     return DeliveryPage([view(row) for row in rows], after)
-
-
-def in_state(state: DeliveryState | None) -> str:
-    """The condition, as the indexes know it."""
-    match state:
-        case None | "delivered":
-            return "state = ${}"
-        case "cancelled" | "returned":
-            return f"{AMONG} AND {UNDONE}"
-        case _:
-            return f"{AMONG} AND {UNDERWAY}"
 
 
 def view(kept: Kept) -> DeliveryView:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from common.messages import Event, Id, Instant, Query, Text
 from common.readmodel import Key, ReadModel
-from common.store.pages import AMONG, Pages
+from common.store.pages import Pages
 from common.store.read_tables import Kept, Table
 from contexts.order.events import (
     CancellationCameTooLate,
@@ -31,7 +31,7 @@ from contexts.order.events import (
     RefundOwed,
     ReservationNoLongerNeeded,
 )
-from projectors._states import OrderState
+from projectors._states import OrderState, in_state
 
 
 class OrderRow(Struct, frozen=True, kw_only=True):
@@ -246,7 +246,7 @@ async def list_orders(query: ListOrders, connection: Any) -> OrderPage:
     wanted = {
         "customer_id = ${}": query.customer,
         "site = ${}": query.site,
-        in_state(query.state): query.state,
+        in_state(query.state, UNDERWAY, UNDONE): query.state,
         "placed_at >= ${}": query.since,
         "placed_at < ${}": query.until,
     }
@@ -255,21 +255,10 @@ async def list_orders(query: ListOrders, connection: Any) -> OrderPage:
 
 
 async def list_customer_orders(query: ListCustomerOrders, connection: Any) -> CustomerOrders:
-    wanted = {"customer_id = ${}": query.customer_id, in_state(query.state): query.state}
+    wanted = {"customer_id = ${}": query.customer_id, in_state(query.state, UNDERWAY, UNDONE): query.state}
     rows, after = await NEWEST.page(connection, wanted, query.limit, query.after)
     totals = [CustomerTotals(*record) for record in await connection.fetch(TOTALS, query.customer_id)]
     return CustomerOrders(totals, [view(row) for row in rows], after)
-
-
-def in_state(state: OrderState | None) -> str:
-    """The condition, as the indexes know it."""
-    match state:
-        case None | "delivered":
-            return "state = ${}"
-        case "cancelled" | "returned":
-            return f"{AMONG} AND {UNDONE}"
-        case _:
-            return f"{AMONG} AND {UNDERWAY}"
 
 
 def view(kept: Kept) -> OrderView:

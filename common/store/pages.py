@@ -12,9 +12,6 @@ from common.messages import Rejected
 from common.store.read_tables import Kept, Table
 
 Wanted = Mapping[str, Any] | Sequence[tuple[str, Any]]
-AMONG = "nullif(state = ${}, false) IS NOT NULL"
-"""Whether a row is in a state, said so that Postgres goes through the few rows of an index in order, and does not
-expect still fewer."""
 
 
 class Source(Struct, frozen=True):
