@@ -209,10 +209,9 @@ class ContextFeed:
             return kept
         incarnation = self._incarnation
         page = await self._asked(self.reader.page(at, self._latest.missing(at))) or ()
-        if page and self._incarnation == incarnation:  # Else the store is another one since the page was asked for.
-            self._meet(page[-1].incarnation)
-        elif page:
-            return ()
+        if not page or self._incarnation != incarnation:
+            return ()  # Of a page that was asked for before the store was replaced, nothing.
+        self._meet(page[-1].incarnation)
         self.healed += len(page)
         return [decoded(self._codec, each) for each in page]
 
